@@ -1,0 +1,625 @@
+"""Typed configuration of an experiment: the only place where defaults and limits live.
+
+`load(mapping)` validates a whole configuration and reports every mistake at once, naming the key,
+the value and what would be right. `stage(config, name, …)` cuts out what one stage depends on:
+that sub-tree, as canonical JSON, is what the workflow hands to a script and what triggers reruns.
+Nothing heavy is imported here, so that the Snakefile stays quick to parse.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+MethodName = Literal["oi", "oi_tuned", "persistence", "4dvarnet"]
+ProtocolName = Literal["dc2020a-legacy", "starter", "oceanbench-legacy", "ssh-v1"]
+MissionName = Literal[
+    "topex_interleaved",
+    "jason1",
+    "geosat_follow_on",
+    "envisat",
+    "saral",
+    "sentinel3a",
+    "sentinel3b",
+    "cryosat2",
+    "jason3",
+    "swot_nadir",
+    "swot_karin",
+]
+
+STAGE_VERSIONS: dict[str, int] = {
+    # Bump a stage's number when its code changes the numbers it writes: that, and a change of the
+    # stage's part of the configuration, makes its results and all that follow be made again.
+    "truth": 1,
+    "tracks": 1,
+    "observations": 1,
+    "statistics": 1,
+    "tune": 1,
+    "train": 1,
+    "transfer": 1,
+    "maps": 1,
+    "scores": 1,
+    "tables": 1,
+    "figures": 1,
+    "report": 1,
+}
+
+
+class ConfigError(ValueError):
+    """The configuration is not valid; the message lists every key to mend."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _increasing(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[1] <= bounds[0]:
+        raise ValueError(f"the first bound must be the smaller one, got {list(bounds)}")
+    return bounds
+
+
+Bounds = Annotated[tuple[float, float], AfterValidator(_increasing)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Period(_Model):
+    """A period of whole days, both ends included; in YAML a list [first day, last day]."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError("a period is a list of two dates, [first day, last day]")
+            return {"start": value[0], "end": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Period:
+        if self.end < self.start:
+            raise ValueError(f"the period ends ({self.end}) before it starts ({self.start})")
+        return self
+
+    @property
+    def days(self) -> int:
+        """Number of days, both ends included."""
+        return (self.end - self.start).days + 1
+
+    def padded(self, days: int) -> Period:
+        """Return the period widened by `days` on both sides (negative: narrowed)."""
+        margin = timedelta(days=days)
+        return Period(start=self.start - margin, end=self.end + margin)
+
+    def contains(self, other: Period) -> bool:
+        """Return True when `other` lies inside."""
+        return self.start <= other.start and other.end <= self.end
+
+    def common(self, other: Period) -> Period | None:
+        """Return the days in both periods, or None."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Period(start=start, end=end) if start <= end else None
+
+    def __str__(self) -> str:
+        return f"{self.start} … {self.end}"
+
+
+class Task(_Model):
+    """mapping, nrt or for{n}: which days of the window are observed and which day is kept.
+
+    With a target day d and a window of T days: mapping sees d ± T//2; nrt sees d−T+1 … d; for{n}
+    sees d−T+1 … d−n, the last n days being unobserved.
+    """
+
+    name: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Task:
+        if not re.fullmatch(r"mapping|nrt|for[1-9]\d?", self.name):
+            raise ValueError(f"{self.name!r} is no task; use mapping, nrt or for<days>, e.g. for4")
+        return self
+
+    @property
+    def lead(self) -> int | None:
+        """Lead time in days: None for mapping, 0 for nrt, n for for{n}."""
+        if self.name == "mapping":
+            return None
+        return 0 if self.name == "nrt" else int(self.name.removeprefix("for"))
+
+    def offsets(self, window: int) -> range:
+        """Return the days of a window of `window` days relative to the target day."""
+        return (
+            range(-(window // 2), window - window // 2)
+            if self.lead is None
+            else range(-window + 1, 1)
+        )
+
+    def observed_offsets(self, window: int) -> range:
+        """Return the days of the window whose observations may be used, relative to the target."""
+        if self.lead is None:
+            return self.offsets(window)
+        return range(-window + 1, 1 - self.lead)
+
+    def target_index(self, window: int) -> int:
+        """Return the index in the window of the day that is kept."""
+        return self.offsets(window).index(0)
+
+
+class Periods(_Model):
+    """The calendar of a domain. Defaults: the NATL60 challenge (2020a)."""
+
+    available: Period = Period(start=date(2012, 10, 1), end=date(2013, 9, 30))
+    evaluation: Period = Period(start=date(2012, 10, 22), end=date(2012, 12, 2))
+    embargo: Period | None = Period(start=date(2012, 12, 3), end=date(2013, 1, 1))
+    train: Period | None = Period(start=date(2013, 2, 25), end=date(2013, 9, 30))
+    validation: Period | None = Period(start=date(2013, 1, 9), end=date(2013, 2, 17))
+
+
+class TwinConfig(_Model):
+    """The simulated two-layer quasi-geostrophic ocean (data/twin.py)."""
+
+    nodes: int | None = Field(None, ge=32, le=2048)
+    """Grid points per side of the periodic box; None: chosen from the domain's resolution."""
+    side_km: Positive = 1440.0
+    deformation_radius_km: Positive = 30.0
+    jet_speed: Positive = 0.6
+    """Target speed of the upper-layer mean jet relative to the lower layer, m/s."""
+    jet_width_km: Positive = 80.0
+    spin_up_days: int = Field(600, ge=0)
+    time_step_s: Positive | None = None
+    """None: chosen from the CFL limit."""
+    bottom_drag_days: Positive = 20.0
+
+
+class ObservationConfig(_Model):
+    """Sampling and noise of simulated observations; binning of all observations."""
+
+    nadir_noise_m: Positive = 0.02
+    """White noise of a 1-Hz nadir sample (standard deviation)."""
+    karin_noise_factor: Positive = 1.0
+    """Multiplies the KaRIn height noise of the swath simulator (2 m waves)."""
+    karin_along_km: Positive = 7.0
+    karin_across_km: Positive = 5.0
+    """Posting of simulated swath samples; their noise is that of the mean over such a pixel."""
+    representativeness_m: float = Field(0.02, ge=0)
+    """Standard deviation of (sample − daily cell mean) that is not instrument noise."""
+
+
+class DomainConfig(_Model):
+    """One region, its truth or real data, its observing system and its calendar."""
+
+    source: Literal["twin", "rads"] = "twin"
+    lat: Bounds = (32.0, 44.0)
+    lon: Bounds = (-66.0, -54.0)
+    resolution: Positive = 0.2
+    """Cell size in degrees."""
+    evaluation_margin: float = Field(1.0, ge=0)
+    """Degrees cut off each side before scoring (the challenge scores 10°×10° of 12°×12°)."""
+    periods: Periods = Periods()
+    missions: tuple[MissionName, ...] = (
+        "topex_interleaved",
+        "jason1",
+        "geosat_follow_on",
+        "envisat",
+        "swot_nadir",
+        "swot_karin",
+    )
+    """Missions that are mapped."""
+    withheld: tuple[MissionName, ...] = ()
+    """Missions that only score the maps (real data); never mapped, never trained on."""
+    tracks_file: Path | None = None
+    """Real along-track file (source: rads). A relative path is looked up from the working folder,
+    then from $PIPELINE_SPDE_DATA."""
+    model_from: str | None = None
+    """Name of the domain whose trained networks are used here (zero-shot transfer)."""
+    fine_tune_steps: int = Field(0, ge=0)
+    """Optimiser steps of fine-tuning after a transfer; 0: zero-shot."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DomainConfig:
+        if self.lat[0] < -90 or self.lat[1] > 90:
+            raise ValueError(f"lat: must lie within [-90, 90], got {list(self.lat)}")
+        if self.lon[1] - self.lon[0] > 360:
+            raise ValueError(f"lon: spans more than 360 degrees, got {list(self.lon)}")
+        for name in ("lat", "lon"):
+            low, high = getattr(self, name)
+            cells = (high - low) / self.resolution
+            if abs(cells - round(cells)) > 1e-6:
+                raise ValueError(
+                    f"{name}: {high - low} degrees are not a whole number of cells of "
+                    f"{self.resolution} degrees (resolution)"
+                )
+            if high - low <= 2 * self.evaluation_margin:
+                raise ValueError(f"evaluation_margin: {self.evaluation_margin} leaves no {name}")
+        both = sorted(set(self.missions) & set(self.withheld))
+        if both:
+            raise ValueError(f"withheld: {both} are also in missions; a mission is one or other")
+        if not self.missions:
+            raise ValueError("missions: name at least one")
+        if self.source == "rads" and self.tracks_file is None:
+            raise ValueError("tracks_file: source rads needs the path of the along-track file")
+        if self.source == "rads" and not self.withheld:
+            raise ValueError("withheld: source rads has no truth; name the mission that scores")
+        if self.source == "rads" and self.model_from is None:
+            raise ValueError("model_from: source rads has no truth to train on; name a twin domain")
+        return self
+
+
+class OiConfig(_Model):
+    """The challenge's quickstart optimal interpolation (2020a): parameters are its definition."""
+
+    length_lon_degrees: Positive = 1.0
+    length_lat_degrees: Positive = 1.0
+    length_days: Positive = 7.0
+    noise: Positive = 0.05
+    """Standard deviation of the observation error relative to a unit prior deviation."""
+    half_window_lengths: Positive = 2.0
+    thin_nadir: int = Field(5, ge=1)
+    thin_karin: tuple[int, int] = (15, 6)
+
+
+class OiTunedConfig(_Model):
+    """Optimal interpolation of anomalies; lengths and noise fitted on the validation period."""
+
+    lengths_km: tuple[Positive, ...] = (80.0, 95.0, 110.0, 130.0, 155.0)
+    lengths_days: tuple[Positive, ...] = (5.0, 6.5, 8.0, 10.0, 12.5)
+    noise_factors: tuple[Positive, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
+    """Candidates for the start of the fit: multiples of the observations' own error."""
+    window_days: int = Field(15, ge=1)
+    iterations: int = Field(160, ge=1)
+    """Conjugate-gradient steps of the maps."""
+    tuning_days: int = Field(12, ge=1)
+    """Number of validation days, spread evenly, on which candidates are compared."""
+    variance_tolerance: Positive = 1e-4
+    """Share of the prior variance that the basis of the formal error may neglect."""
+
+
+class PatchConfig(_Model):
+    """Cutting for training and reconstruction; sizes in grid cells and days."""
+
+    lat: int = Field(60, ge=8)
+    lon: int = Field(60, ge=8)
+    stride_lat: int = Field(40, ge=1)
+    stride_lon: int = Field(40, ge=1)
+    stride_days: int = Field(1, ge=1)
+
+
+class StateModelConfig(_Model):
+    """4DVarNet: bilinear autoencoder prior and ConvLSTM gradient solver."""
+
+    window_days: int = Field(15, ge=3)
+    hidden: int = Field(48, ge=4)
+    prior_hidden: int = Field(48, ge=4)
+    iterations: int = Field(6, ge=1)
+    gradient: Literal["split", "exact"] = "split"
+    pooling: int = Field(2, ge=1)
+    """Average pooling of the ConvLSTM input (1: none)."""
+    prior_pooling: int = Field(2, ge=1)
+    dropout: Fraction = 0.0
+    gradient_step: float = 0.2
+    """Initial value of the learned step along the plain gradient."""
+    start: Literal["oi", "smooth", "zeros"] = "oi"
+    start_iterations: int = Field(20, ge=1)
+    start_length_km: Positive = 113.0
+    start_length_days: Positive = 8.0
+
+    @model_validator(mode="after")
+    def _odd(self) -> StateModelConfig:
+        if self.window_days % 2 == 0:
+            raise ValueError(f"window_days: must be odd, got {self.window_days}")
+        return self
+
+
+class LossConfig(_Model):
+    """Weights of the training loss (variables are divided by the training standard deviation)."""
+
+    mse: float = Field(1.0, ge=0)
+    gradient: float = Field(10.0, ge=0)
+    prior: float = Field(0.05, ge=0)
+
+
+class TrainingConfig(_Model):
+    """Optimisation of the state model; the budget is in steps, so runs are reproducible."""
+
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(2, ge=1)
+    learning_rate: Positive = 2e-3
+    final_learning_rate: Fraction = 0.02
+    """Share of `learning_rate` reached at the end of the cosine."""
+    warm_up_steps: int = Field(30, ge=0)
+    gradient_clip: Positive = 1.0
+    loss: LossConfig = LossConfig()
+    augment: bool = True
+    """Flips, and observation masks of other training days with fresh noise."""
+    validate_every: int = Field(100, ge=1)
+    """Steps between validations (and checkpoints)."""
+    validation_days: int = Field(12, ge=1)
+    patience: int = Field(10, ge=1)
+    """Validations without improvement before stopping early."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(1, ge=1)
+    """Processes of data-parallel training (DDP when more than one)."""
+    workers: int = Field(0, ge=0)
+    fine_tune_steps: int = Field(250, ge=1)
+    """Steps when starting from another model (other tasks start from mapping)."""
+    fine_tune_learning_rate: Positive = 1e-3
+
+
+class ScoreConfig(_Model):
+    """Protocols and confidence intervals."""
+
+    protocols: tuple[ProtocolName, ...] = (
+        "dc2020a-legacy",
+        "starter",
+        "oceanbench-legacy",
+        "ssh-v1",
+    )
+    bootstrap_draws: int = Field(1000, ge=100)
+    bootstrap_block_days: int = Field(7, ge=1)
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class FigureConfig(_Model):
+    """What is drawn."""
+
+    days: tuple[date, ...] = ()
+    """Days of the map panels; empty: three, evenly spread over the evaluation period."""
+    animation: bool = True
+    dpi: int = Field(150, ge=50, le=600)
+
+
+class TrackingConfig(_Model):
+    """MLflow; $MLFLOW_TRACKING_URI overrides the SQLite file under the results folder."""
+
+    enabled: bool = True
+    required: bool = False
+    """True: a tracking failure fails the job (default: it warns and keeps the record on disk)."""
+
+
+class Config(_Model):
+    """A whole experiment."""
+
+    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "demo"
+    seed: int = Field(2020, ge=0, lt=2**32)
+    results: Path = Path("results")
+    domains: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], DomainConfig] = Field(
+        default_factory=lambda: {"gulfstream": DomainConfig()}
+    )
+    tasks: dict[str, tuple[MethodName, ...]] = {"mapping": ("oi", "oi_tuned", "4dvarnet")}
+    """Task -> methods, in the order of tables and figures."""
+    twin: TwinConfig = TwinConfig()
+    observations: ObservationConfig = ObservationConfig()
+    oi: OiConfig = OiConfig()
+    oi_tuned: OiTunedConfig = OiTunedConfig()
+    patches: PatchConfig = PatchConfig()
+    model: StateModelConfig = StateModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    scores: ScoreConfig = ScoreConfig()
+    figures: FigureConfig = FigureConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        problems = [*_task_problems(self)]
+        for name, domain in self.domains.items():
+            problems += [f"domains.{name}.{text}" for text in _domain_problems(self, domain)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def half_window(self) -> int:
+        """Half of the longest window in days: how far a patch reaches around its centre."""
+        return self.model.window_days // 2
+
+
+class MapRequest(_Model):
+    """What a method's `reconstruct(observations, grid, task, config)` receives as `config`."""
+
+    period: Period
+    """Days to map (targets)."""
+    seed: int = 0
+    oi: OiConfig = OiConfig()
+    oi_tuned: OiTunedConfig = OiTunedConfig()
+    patches: PatchConfig = PatchConfig()
+    tuning: Path | None = None
+    """Fitted parameters of oi_tuned (JSON), for the methods that need them."""
+    checkpoint: Path | None = None
+    """Trained network, for the methods that need one."""
+    batch_size: int = Field(8, ge=1)
+    """Windows reconstructed at once by a network."""
+
+
+def _task_problems(config: Config) -> list[str]:
+    problems = []
+    for name, methods in config.tasks.items():
+        try:
+            task = Task(name=name)
+        except ValidationError as error:
+            problems.append(f"tasks.{name}: {_plain(error.errors()[0]['msg'])}")
+            continue
+        if not methods:
+            problems.append(f"tasks.{name}: name at least one method")
+        if task.lead is None and "persistence" in methods:
+            problems.append(f"tasks.{name}: persistence is a forecast; use it with nrt or for<n>")
+        if task.lead is not None and task.lead >= config.model.window_days:
+            problems.append(
+                f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window of "
+                f"{config.model.window_days} (model.window_days)"
+            )
+    return problems
+
+
+def _domain_problems(config: Config, domain: DomainConfig) -> list[str]:
+    """Return the violations of the split rules and of references to other domains."""
+    problems = []
+    periods, half = domain.periods, config.half_window
+    used = {n: p for n in ("evaluation", "train", "validation") if (p := getattr(periods, n))}
+    for name, period in used.items():
+        if not periods.available.contains(period):
+            problems.append(
+                f"periods.{name}: {period} reaches outside the available days {periods.available}"
+            )
+    names = list(used)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            # a target day of one period must not be seen, through a patch, by the other
+            clash = used[first].padded(half).common(used[second])
+            if clash:
+                problems.append(
+                    f"periods.{second}: {used[second]} comes within the half-window ({half} days) "
+                    f"of periods.{first} ({used[first]}): days {clash}"
+                )
+    for name in ("train", "validation"):
+        period = used.get(name)
+        if period is None or periods.embargo is None:
+            continue
+        # training patches lie inside the period; validation targets are padded by a half-window
+        reach = period.padded(half) if name == "validation" else period
+        clash = reach.common(periods.embargo)
+        if clash:
+            problems.append(
+                f"periods.{name}: {period}, counting the half-window of {half} days where it "
+                f"applies, uses embargoed days {clash} (periods.embargo: {periods.embargo})"
+            )
+    trains = any("4dvarnet" in methods for methods in config.tasks.values())
+    if domain.source == "twin" and trains and domain.model_from is None:
+        if periods.train is None:
+            problems.append("periods.train: needed to train 4dvarnet")
+        elif periods.train.days < config.model.window_days:
+            problems.append(
+                f"periods.train: {periods.train.days} days are less than one window of "
+                f"{config.model.window_days} (model.window_days)"
+            )
+    if periods.validation is None:
+        problems.append("periods.validation: needed to tune oi_tuned and to choose the network")
+    if domain.model_from is not None and domain.model_from not in config.domains:
+        known = ", ".join(config.domains)
+        problems.append(f"model_from: no domain {domain.model_from!r}; there are {known}")
+    cells = {
+        axis: round((high - low) / domain.resolution)
+        for axis, (low, high) in (("lat", domain.lat), ("lon", domain.lon))
+    }
+    pooling = max(config.model.pooling, config.model.prior_pooling)
+    for axis, count in cells.items():
+        size = min(getattr(config.patches, axis), count)
+        if size % pooling:
+            problems.append(
+                f"resolution: {size} cells of a patch along {axis} are not divisible by the "
+                f"pooling of {pooling} (model.pooling, model.prior_pooling)"
+            )
+    return problems
+
+
+def load(mapping: Mapping[str, Any], origin: str = "the configuration") -> Config:
+    """Validate a configuration mapping (parsed YAML, overlays merged).
+
+    Args:
+        mapping: keys and values.
+        origin: what to call it in messages, e.g. the file name.
+
+    Raises:
+        ConfigError: listing every invalid key with its value and what would be right.
+    """
+    try:
+        return Config.model_validate(dict(mapping))
+    except ValidationError as error:
+        lines = [line for item in error.errors() for line in _explain(item, mapping)]
+        text = "\n".join(f"  {line}" for line in dict.fromkeys(lines))
+        raise ConfigError(f"{origin} is not valid:\n{text}") from None
+
+
+def load_files(*paths: str | Path) -> Config:
+    """Read YAML files, each overlaying the one before, and validate the result."""
+    import yaml
+
+    merged: dict[str, Any] = {}
+    for path in paths:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path} must hold keys and values, got {type(content).__name__}")
+        merged = overlay(merged, content)
+    return load(merged, " + ".join(str(path) for path in paths))
+
+
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the keys of `top` laid over it, mappings merged, other values replaced."""
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = overlay(merged[key], value) if both else value
+    return merged
+
+
+def canonical(tree: Any) -> str:
+    """Return JSON with sorted keys: equal trees give equal text."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def config_hash(tree: Any) -> str:
+    """Return a 16-digit hash of a configuration (sub-)tree."""
+    return hashlib.sha256(canonical(tree).encode()).hexdigest()[:16]
+
+
+def derived_seed(root: int, *names: str) -> int:
+    """Return the seed of a stage: a hash of the root seed, the stage and its wildcards."""
+    digest = hashlib.sha256(canonical([root, *names]).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _explain(item: Mapping[str, Any], mapping: Mapping[str, Any]) -> list[str]:
+    """Return the lines for one pydantic error."""
+    place = [str(part) for part in item["loc"]]
+    where = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return [f"{where}: unknown key ({hint})"]
+    if item["type"] == "value_error":
+        return [f"{where}: {line}" if where else line for line in _plain(item["msg"]).split("\n")]
+    if item["type"] == "missing":
+        return [f"{where}: this key is required"]
+    return [f"{where}: {_plain(item['msg'])}; got {item['input']!r}"]
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """Return the keys allowed at a place of the tree."""
+    model: type[BaseModel] = Config
+    for part in place:
+        if model is Config and part == "domains":
+            continue
+        if model is Config and place[0] == "domains":
+            model = DomainConfig
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)
