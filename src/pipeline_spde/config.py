@@ -1,30 +1,21 @@
 """Typed configuration of an experiment: the only place where defaults and limits live.
 
 `load(mapping)` validates a whole configuration and reports every mistake at once, naming the key,
-the value and what would be right. `stage(config, name, …)` cuts out what one stage depends on:
-that sub-tree, as canonical JSON, is what the workflow hands to a script and what triggers reruns.
+the value and what would be right; `pipeline_spde.stages` cuts out what one stage depends on.
 Nothing heavy is imported here, so that the Snakefile stays quick to parse.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
-import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from pipeline_spde.periods import FrozenModel, Period, Task
+from pipeline_spde.trees import explain, overlay, plain
 
 MethodName = Literal["oi", "oi_tuned", "persistence", "4dvarnet"]
 ProtocolName = Literal["dc2020a-legacy", "starter", "oceanbench-legacy", "ssh-v1"]
@@ -64,10 +55,6 @@ class ConfigError(ValueError):
     """The configuration is not valid; the message lists every key to mend."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 def _increasing(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[1] <= bounds[0]:
         raise ValueError(f"the first bound must be the smaller one, got {list(bounds)}")
@@ -79,92 +66,7 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Period(_Model):
-    """A period of whole days, both ends included; in YAML a list [first day, last day]."""
-
-    start: date
-    end: date
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            if len(value) != 2:
-                raise ValueError("a period is a list of two dates, [first day, last day]")
-            return {"start": value[0], "end": value[1]}
-        return value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Period:
-        if self.end < self.start:
-            raise ValueError(f"the period ends ({self.end}) before it starts ({self.start})")
-        return self
-
-    @property
-    def days(self) -> int:
-        """Number of days, both ends included."""
-        return (self.end - self.start).days + 1
-
-    def padded(self, days: int) -> Period:
-        """Return the period widened by `days` on both sides (negative: narrowed)."""
-        margin = timedelta(days=days)
-        return Period(start=self.start - margin, end=self.end + margin)
-
-    def contains(self, other: Period) -> bool:
-        """Return True when `other` lies inside."""
-        return self.start <= other.start and other.end <= self.end
-
-    def common(self, other: Period) -> Period | None:
-        """Return the days in both periods, or None."""
-        start, end = max(self.start, other.start), min(self.end, other.end)
-        return Period(start=start, end=end) if start <= end else None
-
-    def __str__(self) -> str:
-        return f"{self.start} … {self.end}"
-
-
-class Task(_Model):
-    """mapping, nrt or for{n}: which days of the window are observed and which day is kept.
-
-    With a target day d and a window of T days: mapping sees d ± T//2; nrt sees d−T+1 … d; for{n}
-    sees d−T+1 … d−n, the last n days being unobserved.
-    """
-
-    name: str
-
-    @model_validator(mode="after")
-    def _known(self) -> Task:
-        if not re.fullmatch(r"mapping|nrt|for[1-9]\d?", self.name):
-            raise ValueError(f"{self.name!r} is no task; use mapping, nrt or for<days>, e.g. for4")
-        return self
-
-    @property
-    def lead(self) -> int | None:
-        """Lead time in days: None for mapping, 0 for nrt, n for for{n}."""
-        if self.name == "mapping":
-            return None
-        return 0 if self.name == "nrt" else int(self.name.removeprefix("for"))
-
-    def offsets(self, window: int) -> range:
-        """Return the days of a window of `window` days relative to the target day."""
-        return (
-            range(-(window // 2), window - window // 2)
-            if self.lead is None
-            else range(-window + 1, 1)
-        )
-
-    def observed_offsets(self, window: int) -> range:
-        """Return the days of the window whose observations may be used, relative to the target."""
-        if self.lead is None:
-            return self.offsets(window)
-        return range(-window + 1, 1 - self.lead)
-
-    def target_index(self, window: int) -> int:
-        """Return the index in the window of the day that is kept."""
-        return self.offsets(window).index(0)
-
-
-class Periods(_Model):
+class Periods(FrozenModel):
     """The calendar of a domain. Defaults: the NATL60 challenge (2020a)."""
 
     available: Period = Period(start=date(2012, 10, 1), end=date(2013, 9, 30))
@@ -174,7 +76,7 @@ class Periods(_Model):
     validation: Period | None = Period(start=date(2013, 1, 9), end=date(2013, 2, 17))
 
 
-class TwinConfig(_Model):
+class TwinConfig(FrozenModel):
     """The simulated two-layer quasi-geostrophic ocean (data/twin.py)."""
 
     nodes: int | None = Field(None, ge=32, le=2048)
@@ -190,7 +92,7 @@ class TwinConfig(_Model):
     bottom_drag_days: Positive = 20.0
 
 
-class ObservationConfig(_Model):
+class ObservationConfig(FrozenModel):
     """Sampling and noise of simulated observations; binning of all observations."""
 
     nadir_noise_m: Positive = 0.02
@@ -204,7 +106,7 @@ class ObservationConfig(_Model):
     """Standard deviation of (sample − daily cell mean) that is not instrument noise."""
 
 
-class DomainConfig(_Model):
+class DomainConfig(FrozenModel):
     """One region, its truth or real data, its observing system and its calendar."""
 
     source: Literal["twin", "rads"] = "twin"
@@ -233,6 +135,8 @@ class DomainConfig(_Model):
     """Name of the domain whose trained networks are used here (zero-shot transfer)."""
     fine_tune_steps: int = Field(0, ge=0)
     """Optimiser steps of fine-tuning after a transfer; 0: zero-shot."""
+    mapped: bool = True
+    """False: the domain is only trained on; no maps, scores or figures of it are made."""
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainConfig:
@@ -264,7 +168,7 @@ class DomainConfig(_Model):
         return self
 
 
-class OiConfig(_Model):
+class OiConfig(FrozenModel):
     """The challenge's quickstart optimal interpolation (2020a): parameters are its definition."""
 
     length_lon_degrees: Positive = 1.0
@@ -277,7 +181,7 @@ class OiConfig(_Model):
     thin_karin: tuple[int, int] = (15, 6)
 
 
-class OiTunedConfig(_Model):
+class OiTunedConfig(FrozenModel):
     """Optimal interpolation of anomalies; lengths and noise fitted on the validation period."""
 
     lengths_km: tuple[Positive, ...] = (80.0, 95.0, 110.0, 130.0, 155.0)
@@ -293,7 +197,7 @@ class OiTunedConfig(_Model):
     """Share of the prior variance that the basis of the formal error may neglect."""
 
 
-class PatchConfig(_Model):
+class PatchConfig(FrozenModel):
     """Cutting for training and reconstruction; sizes in grid cells and days."""
 
     lat: int = Field(60, ge=8)
@@ -303,7 +207,7 @@ class PatchConfig(_Model):
     stride_days: int = Field(1, ge=1)
 
 
-class StateModelConfig(_Model):
+class StateModelConfig(FrozenModel):
     """4DVarNet: bilinear autoencoder prior and ConvLSTM gradient solver."""
 
     window_days: int = Field(15, ge=3)
@@ -329,7 +233,7 @@ class StateModelConfig(_Model):
         return self
 
 
-class LossConfig(_Model):
+class LossConfig(FrozenModel):
     """Weights of the training loss (variables are divided by the training standard deviation)."""
 
     mse: float = Field(1.0, ge=0)
@@ -337,7 +241,7 @@ class LossConfig(_Model):
     prior: float = Field(0.05, ge=0)
 
 
-class TrainingConfig(_Model):
+class TrainingConfig(FrozenModel):
     """Optimisation of the state model; the budget is in steps, so runs are reproducible."""
 
     steps: int = Field(1000, ge=1)
@@ -365,7 +269,7 @@ class TrainingConfig(_Model):
     fine_tune_learning_rate: Positive = 1e-3
 
 
-class ScoreConfig(_Model):
+class ScoreConfig(FrozenModel):
     """Protocols and confidence intervals."""
 
     protocols: tuple[ProtocolName, ...] = (
@@ -379,7 +283,7 @@ class ScoreConfig(_Model):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
-class FigureConfig(_Model):
+class FigureConfig(FrozenModel):
     """What is drawn."""
 
     days: tuple[date, ...] = ()
@@ -388,7 +292,7 @@ class FigureConfig(_Model):
     dpi: int = Field(150, ge=50, le=600)
 
 
-class TrackingConfig(_Model):
+class TrackingConfig(FrozenModel):
     """MLflow; $MLFLOW_TRACKING_URI overrides the SQLite file under the results folder."""
 
     enabled: bool = True
@@ -396,7 +300,11 @@ class TrackingConfig(_Model):
     """True: a tracking failure fails the job (default: it warns and keeps the record on disk)."""
 
 
-class Config(_Model):
+def _default_tasks() -> dict[str, tuple[MethodName, ...]]:
+    return {"mapping": ("oi", "oi_tuned", "4dvarnet"), "for4": ("oi_tuned", "persistence")}
+
+
+class Config(FrozenModel):
     """A whole experiment."""
 
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "demo"
@@ -405,7 +313,7 @@ class Config(_Model):
     domains: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], DomainConfig] = Field(
         default_factory=lambda: {"gulfstream": DomainConfig()}
     )
-    tasks: dict[str, tuple[MethodName, ...]] = {"mapping": ("oi", "oi_tuned", "4dvarnet")}
+    tasks: dict[str, tuple[MethodName, ...]] = Field(default_factory=_default_tasks)
     """Task -> methods, in the order of tables and figures."""
     twin: TwinConfig = TwinConfig()
     observations: ObservationConfig = ObservationConfig()
@@ -433,7 +341,7 @@ class Config(_Model):
         return self.model.window_days // 2
 
 
-class MapRequest(_Model):
+class MapRequest(FrozenModel):
     """What a method's `reconstruct(observations, grid, task, config)` receives as `config`."""
 
     period: Period
@@ -456,7 +364,7 @@ def _task_problems(config: Config) -> list[str]:
         try:
             task = Task(name=name)
         except ValidationError as error:
-            problems.append(f"tasks.{name}: {_plain(error.errors()[0]['msg'])}")
+            problems.append(f"tasks.{name}: {plain(error.errors()[0]['msg'])}")
             continue
         if not methods:
             problems.append(f"tasks.{name}: name at least one method")
@@ -544,7 +452,7 @@ def load(mapping: Mapping[str, Any], origin: str = "the configuration") -> Confi
     try:
         return Config.model_validate(dict(mapping))
     except ValidationError as error:
-        lines = [line for item in error.errors() for line in _explain(item, mapping)]
+        lines = [line for item in error.errors() for line in explain(item, Config)]
         text = "\n".join(f"  {line}" for line in dict.fromkeys(lines))
         raise ConfigError(f"{origin} is not valid:\n{text}") from None
 
@@ -560,66 +468,3 @@ def load_files(*paths: str | Path) -> Config:
             raise ConfigError(f"{path} must hold keys and values, got {type(content).__name__}")
         merged = overlay(merged, content)
     return load(merged, " + ".join(str(path) for path in paths))
-
-
-def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the keys of `top` laid over it, mappings merged, other values replaced."""
-    merged = dict(base)
-    for key, value in top.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = overlay(merged[key], value) if both else value
-    return merged
-
-
-def canonical(tree: Any) -> str:
-    """Return JSON with sorted keys: equal trees give equal text."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), default=str)
-
-
-def config_hash(tree: Any) -> str:
-    """Return a 16-digit hash of a configuration (sub-)tree."""
-    return hashlib.sha256(canonical(tree).encode()).hexdigest()[:16]
-
-
-def derived_seed(root: int, *names: str) -> int:
-    """Return the seed of a stage: a hash of the root seed, the stage and its wildcards."""
-    digest = hashlib.sha256(canonical([root, *names]).encode()).digest()
-    return int.from_bytes(digest[:4], "big")
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
-
-
-def _explain(item: Mapping[str, Any], mapping: Mapping[str, Any]) -> list[str]:
-    """Return the lines for one pydantic error."""
-    place = [str(part) for part in item["loc"]]
-    where = ".".join(place)
-    if item["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-        return [f"{where}: unknown key ({hint})"]
-    if item["type"] == "value_error":
-        return [f"{where}: {line}" if where else line for line in _plain(item["msg"]).split("\n")]
-    if item["type"] == "missing":
-        return [f"{where}: this key is required"]
-    return [f"{where}: {_plain(item['msg'])}; got {item['input']!r}"]
-
-
-def _known_keys(place: list[str]) -> list[str]:
-    """Return the keys allowed at a place of the tree."""
-    model: type[BaseModel] = Config
-    for part in place:
-        if model is Config and part == "domains":
-            continue
-        if model is Config and place[0] == "domains":
-            model = DomainConfig
-            continue
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not models:
-            return []
-        model = models[0]
-    return list(model.model_fields)

@@ -171,7 +171,7 @@ class Tracks:
                 "lon": ("obs", self.lon, _LON_ATTRS),
             },
         )
-        return data.assign_attrs(quantity=self.quantity, featureType="trajectory")
+        return data.assign_attrs(quantity=self.quantity, featureType="point")
 
     @classmethod
     def from_dataset(cls, data: xr.Dataset) -> Tracks:

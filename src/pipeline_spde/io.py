@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pipeline_spde import __version__
-from pipeline_spde.fields import GriddedObservations, Maps, Tracks
-from pipeline_spde.files import DataError, atomic_path, load_netcdf, sha256
+from pipeline_spde.fields import GriddedObservations, Maps, Observations, Tracks
+from pipeline_spde.files import DataError, atomic_path, load_netcdf, open_netcdf, sha256
 from pipeline_spde.grids import Grid
 
 TIME_UNITS = "seconds since 1970-01-01 00:00:00"
@@ -113,10 +113,14 @@ def read_maps(path: str | Path) -> Maps:
 
 
 def write_observations(
-    observations: GriddedObservations, path: str | Path, provenance: Provenance
+    observations: GriddedObservations,
+    missions: Sequence[str],
+    path: str | Path,
+    provenance: Provenance,
 ) -> None:
-    """Write gridded observations as CF NetCDF."""
-    write_dataset(observations.to_dataset(), path, provenance)
+    """Write gridded observations of the named missions as CF NetCDF."""
+    data = observations.to_dataset().assign_attrs(missions=" ".join(missions))
+    write_dataset(data, path, provenance)
 
 
 def read_observations(
@@ -197,6 +201,27 @@ def read_grid(path: str | Path) -> tuple[Grid, NDArray[np.float64], NDArray[np.f
     grid = Grid.latlon(data["lat"].values, lon, land, periodic=circle)
     mean, std = (data[name].values.astype(np.float64) for name in ("mean_height", "std_height"))
     return grid, mean, std
+
+
+def read_domain(
+    observations: str | Path, tracks: str | Path, grid: str | Path
+) -> tuple[Observations, Grid]:
+    """Return what the methods of a domain may see, and its grid.
+
+    The tracks are cut to the missions that were binned (attribute `missions` of the file of
+    gridded observations): a withheld mission never reaches a method.
+
+    Raises:
+        DataError: a file is unusable, or observations and grid do not have the same nodes.
+    """
+    cells, mean, _ = read_grid(grid)
+    gridded = read_observations(observations, cells.land)
+    if not gridded.grid.same_axes(cells):
+        raise DataError(f"{observations} and {grid} have different axes; make them again")
+    with open_netcdf(observations) as data:
+        missions = str(data.attrs["missions"]).split()
+    samples = read_tracks(tracks).of_missions(missions)
+    return Observations(gridded, samples, mean), cells
 
 
 def _convert(path: str | Path, kind: type[T], variables: tuple[str, ...]) -> T:

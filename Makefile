@@ -1,0 +1,45 @@
+# make run     set up, run the demonstration experiment end to end, say where the results are
+# make test    set up, run the whole test suite
+# make fast    the tests of daily use (under 3 minutes)
+# make lint    ruff, mypy, snakefmt, snakemake --lint, codespell
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+CONFIG ?= config.yaml
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SNAKEMAKE := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
+OVERLAY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
+
+.PHONY: run test fast lint report clean
+
+run: $(READY)
+	@$(SNAKEMAKE) --cores $(CORES) $(OVERLAY)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/report.py $(OVERLAY)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/codespell src workflow docs README.md CHANGELOG.md
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/workflow/check_lint.py
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which with: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet "torch==2.13.*"
+	@$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache

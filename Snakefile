@@ -1,0 +1,56 @@
+# pipeline_spde: from sparse satellite altimetry to scored, mapped, tracked sea surface height.
+#
+#   snakemake --cores all                                        the embedded demonstration (config.yaml)
+#   snakemake --cores all --configfile config/gulfstream_ose.yaml   another experiment
+#   snakemake --cores all --profile slurm                        on a cluster
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=str(stages.results_folder(CONFIG)),
+    logs=str(stages.results_folder(CONFIG) / "logs"),
+    benchmarks=str(stages.results_folder(CONFIG) / "benchmarks"),
+
+
+resource_scopes:
+    gpu="local",
+
+
+wildcard_constraints:
+    domain="|".join(CONFIG.domains),
+    task="mapping|nrt|for[1-9][0-9]?",
+    method="|".join(METHODS),
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/patches.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/transfer.smk"
+include: "workflow/rules/maps.smk"
+include: "workflow/rules/ensemble.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        all_figures(),
+        rules.send_records.output,

@@ -1,0 +1,1 @@
+"""Variational assimilation: costs, learned gradient steps, and the state solver (4DVarNet)."""

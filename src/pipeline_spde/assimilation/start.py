@@ -1,0 +1,131 @@
+"""Starts of the solver: a few conjugate-gradient steps of an OI, smoothed observations, or zero.
+
+The OI start solves for the coefficients z of the state x = U z in the eigenbasis of a separable
+Gaussian covariance B = U Uᵀ (U = Uₜ ⊗ U_y ⊗ U_x, unit variance):
+
+    (I + Uᵀ R⁻¹ U) z = Uᵀ R⁻¹ y,     B = exp(−(Δt/L_t)² − (Δy/L)² − (Δx/L)²),
+
+R⁻¹ being zero where nothing is observed. In this primal form an early stop gives a smooth map;
+in observation space it would give a useless one. Nothing here is differentiated.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline_spde.assimilation.costs import REFERENCE_ERROR
+from pipeline_spde.config import StateModelConfig
+
+NEGLECTED_VARIANCE = 1e-4
+"""Share of the prior variance along one axis that the truncated eigenbasis may leave out."""
+SMOOTHING_PRIOR = 2.0
+"""Weight of the zero prior mean in the smoothed start, in units of one central observation."""
+
+
+def gaussian_matrix(count: int, step: float, length: float) -> NDArray[np.float64]:
+    """Return exp(−(d/length)²) between `count` points `step` apart, shape (count, count)."""
+    positions = np.arange(count) * step
+    return np.exp(-(((positions[:, None] - positions[None, :]) / length) ** 2))
+
+
+@lru_cache(maxsize=256)
+def covariance_root(count: int, step: float, length: float) -> Tensor:
+    """Return U (count, modes), float32 on the CPU, with U Uᵀ ≈ the Gaussian covariance matrix.
+
+    The eigenvalues are computed in float64, cut at zero, and the smallest ones, which hold
+    `NEGLECTED_VARIANCE` of the trace together, are left out.
+    """
+    values, vectors = np.linalg.eigh(gaussian_matrix(count, step, length))
+    values = values.clip(min=0.0)
+    kept = np.cumsum(values) > NEGLECTED_VARIANCE * values.sum()
+    return torch.from_numpy(np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))).float()
+
+
+Factors = tuple[Tensor, Tensor, Tensor]
+
+
+def to_state(factors: Factors, coefficients: Tensor) -> Tensor:
+    """Return (Fₜ ⊗ F_y ⊗ F_x) z: (batch, t', y', x') -> (batch, time, lat, lon)."""
+    time, lat, lon = factors
+    batch, modes = coefficients.shape[:2]
+    planes = lat @ coefficients @ lon.T
+    flat = time @ planes.reshape(batch, modes, -1)
+    return flat.reshape(batch, time.shape[0], *planes.shape[2:])
+
+
+def to_coefficients(factors: Factors, state: Tensor) -> Tensor:
+    """Return (Fₜ ⊗ F_y ⊗ F_x)ᵀ x: the adjoint of `to_state`."""
+    time, lat, lon = factors
+    return to_state((time.T, lat.T, lon.T), state)
+
+
+def interpolate(heights: Tensor, precision: Tensor, factors: Factors, iterations: int) -> Tensor:
+    """Return the OI analysis after some conjugate-gradient steps from z = 0.
+
+    Args:
+        heights: y, finite everywhere, shape (batch, time, lat, lon).
+        precision: R⁻¹, zero where unobserved, same shape.
+        factors: (Uₜ, U_y, U_x) on the device of the data.
+        iterations: steps; enough of them give the exact analysis.
+    """
+
+    def dot(left: Tensor, right: Tensor) -> Tensor:
+        return (left * right).sum(dim=(1, 2, 3), keepdim=True)
+
+    residual = to_coefficients(factors, precision * heights)
+    solution = torch.zeros_like(residual)
+    direction = residual.clone()
+    squared = dot(residual, residual)
+    tiny = torch.finfo(residual.dtype).tiny
+    for _ in range(iterations):
+        image = direction + to_coefficients(factors, precision * to_state(factors, direction))
+        length = squared / dot(direction, image).clamp(min=tiny)
+        solution = solution + length * direction
+        residual = residual - length * image
+        previous, squared = squared, dot(residual, residual)
+        direction = residual + squared / previous.clamp(min=tiny) * direction
+    return to_state(factors, solution)
+
+
+def smooth(heights: Tensor, weight: Tensor, factors: Factors) -> Tensor:
+    """Return G(w y) / (G w + SMOOTHING_PRIOR), G the (square) Gaussian matrices in `factors`."""
+    return to_state(factors, weight * heights) / (to_state(factors, weight) + SMOOTHING_PRIOR)
+
+
+def first_guess(
+    heights: Tensor, weight: Tensor, config: StateModelConfig, spacing_km: tuple[float, float]
+) -> Tensor:
+    """Return the start of the solver, in float32 and outside autograd and autocast.
+
+    Args:
+        heights: normalised, finite (zero where unobserved), shape (batch, time, lat, lon).
+        weight: `costs.observation_weight`, zero where unobserved, same shape.
+        config: `start`, `start_iterations`, `start_length_km`, `start_length_days`.
+        spacing_km: (dy, dx) of the cells.
+    """
+    if config.start == "zeros":
+        return torch.zeros_like(heights)
+    days, rows, columns = heights.shape[1:]
+    axes = (
+        (days, 1.0, config.start_length_days),
+        (rows, spacing_km[0], config.start_length_km),
+        (columns, spacing_km[1], config.start_length_km),
+    )
+    with torch.no_grad(), torch.autocast(heights.device.type, enabled=False):
+        heights, weight = heights.float().contiguous(), weight.float().contiguous()
+        if config.start == "oi":
+            roots = [covariance_root(*axis).to(heights.device) for axis in axes]
+            precision = weight / REFERENCE_ERROR**2
+            factors = (roots[0], roots[1], roots[2])
+            return interpolate(heights, precision, factors, config.start_iterations)
+        # a smoothing kernel of half the covariance's variance per axis: exp(−2 (d/L)²)
+        kernels = [
+            torch.from_numpy(gaussian_matrix(count, step, length / 2**0.5)).to(heights)
+            for count, step, length in axes
+        ]
+        return smooth(heights, weight, (kernels[0], kernels[1], kernels[2]))

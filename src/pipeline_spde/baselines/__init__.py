@@ -1,0 +1,1 @@
+"""Baselines: the challenge's quickstart optimal interpolation, a tuned one, and persistence."""

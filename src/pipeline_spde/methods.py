@@ -1,0 +1,68 @@
+"""Registry of reconstruction methods: a new method is one module and one line here.
+
+A method's module holds `reconstruct(observations, grid, task, config) -> Maps`. Modules are
+imported when used, so that reading the registry (as the workflow does) costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline_spde.config import MapRequest, Task
+    from pipeline_spde.fields import Maps, Observations
+    from pipeline_spde.grids import Grid
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make maps from observations.
+
+    Attributes:
+        module: module with the function `reconstruct`.
+        tuning: "task" when it reads the parameters fitted for its own task, the name of another
+            task when it reads that one's, "" when it has no fitted parameters.
+        checkpoint: True when it needs a trained network.
+    """
+
+    module: str
+    tuning: str = ""
+    checkpoint: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "oi": Method("pipeline_spde.baselines.oi"),
+    "oi_tuned": Method("pipeline_spde.baselines.oi_tuned", tuning="task"),
+    "persistence": Method("pipeline_spde.baselines.persistence", tuning="nrt"),
+    "4dvarnet": Method("pipeline_spde.reconstruct", checkpoint=True),
+}
+
+
+def tuning_task(method: str, task: str) -> str | None:
+    """Return the task whose fitted parameters `method` reads for `task`, or None."""
+    wanted = METHODS[method].tuning
+    return {"": None, "task": task}.get(wanted, wanted)
+
+
+def reconstruct(
+    method: str, observations: Observations, grid: Grid, task: Task, config: MapRequest
+) -> Maps:
+    """Return the daily maps of a method for the days of `config.period`.
+
+    Args:
+        method: a key of `METHODS`.
+        observations: what the method may see; never the truth.
+        grid: where the maps are wanted.
+        task: mapping, nrt or for{n}: which days around a target are observed.
+        config: days, parameters and files of the method.
+
+    Raises:
+        ValueError: unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    module = import_module(METHODS[method].module)
+    maps: Maps = module.reconstruct(observations, grid, task, config)
+    return maps

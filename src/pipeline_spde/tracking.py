@@ -1,0 +1,185 @@
+"""MLflow tracking that never costs a result: one parent run per experiment, one child per job.
+
+Every job writes its record (`*.run.json`: configuration, versions, timings, scores) beside its
+output first and sends it to MLflow afterwards. A failure to send is a warning; the record stays
+marked unsent and `send_pending` delivers it later. The SQLite database is created by one process
+(`create`) before any parallel job writes to it: a fresh database must not be made by two at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline_spde.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+RECORD_SUFFIX = ".run.json"
+_MAX_PARAMETER_LENGTH = 500
+
+
+class TrackingError(RuntimeError):
+    """MLflow could not be reached or refused the record."""
+
+
+def tracking_uri(results: str | Path) -> str:
+    """Return $MLFLOW_TRACKING_URI, or the SQLite file of the results folder."""
+    default = f"sqlite:///{Path(results).resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+def create(
+    results: str | Path, experiment: str, configuration: Mapping[str, Any]
+) -> dict[str, str]:
+    """Create database, experiment and parent run; return what children need to find them.
+
+    Args:
+        results: folder of the experiment.
+        experiment: its name.
+        configuration: the whole validated configuration, kept as an artifact of the parent.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    results = Path(results)
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        client = _client(tracking_uri(results))
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            location = None
+            if tracking_uri(results).startswith("sqlite"):
+                location = (results.resolve() / "mlartifacts").as_uri()
+            identity = client.create_experiment(experiment, artifact_location=location)
+        else:
+            identity = known.experiment_id
+        parent = client.create_run(identity, run_name=experiment, tags={"level": "experiment"})
+        client.log_dict(parent.info.run_id, dict(configuration), "config.json")
+        client.set_terminated(parent.info.run_id)
+    except Exception as error:  # MLflow raises many kinds; all mean "no tracking"
+        raise TrackingError(f"MLflow at {tracking_uri(results)}: {error}") from error
+    return {
+        "uri": tracking_uri(results),
+        "experiment_id": str(identity),
+        "parent_run_id": parent.info.run_id,
+    }
+
+
+def write_record(output: str | Path, record: Mapping[str, Any]) -> Path:
+    """Write a job's record beside its output, marked as not yet sent; return its path."""
+    path = Path(f"{output}{RECORD_SUFFIX}")
+    write_json(path, {**record, "tracked": False})
+    return path
+
+
+def send(path: str | Path, marker: str | Path) -> bool:
+    """Send one record as a child run; return whether it was delivered (a failure only warns).
+
+    Args:
+        path: the record.
+        marker: file written by the rule that called `create`; `{}` inside means tracking is off.
+    """
+    target = read_json(marker)
+    if not target:
+        return False
+    record = read_json(path)
+    if record.get("tracked"):
+        return True
+    try:
+        run_id = _send(record, target)
+    except Exception as error:  # whatever MLflow raises, the result stands
+        logger.warning("MLflow record %s kept for later: %s", path, error)
+        return False
+    write_json(path, {**record, "tracked": True, "mlflow_run_id": run_id})
+    return True
+
+
+def send_pending(results: str | Path, marker: str | Path) -> tuple[int, int]:
+    """Send every unsent record below `results`; return (sent, still unsent)."""
+    sent = left = 0
+    for path in sorted(Path(results).rglob(f"*{RECORD_SUFFIX}")):
+        if read_json(path).get("tracked"):
+            continue
+        if send(path, marker):
+            sent += 1
+        else:
+            left += 1
+    return sent, left
+
+
+def _send(record: Mapping[str, Any], target: Mapping[str, str]) -> str:
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = _client(target["uri"])
+    tags = {"mlflow.parentRunId": target["parent_run_id"], "rule": record["stage"]}
+    tags |= {key: str(value) for key, value in record.get("wildcards", {}).items()}
+    tags["code_version"] = str(record.get("code_version", ""))
+    start = int(record.get("started", time.time()) * 1000)
+    run = client.create_run(
+        target["experiment_id"], start_time=start, tags=tags, run_name=record["name"]
+    )
+    run_id: str = run.info.run_id
+    parameters = [
+        Param(key[:250], value[:_MAX_PARAMETER_LENGTH])
+        for key, value in _flatten(record.get("config", {}))
+    ]
+    metrics = [
+        Metric(key, float(value), start, 0) for key, value in record.get("metrics", {}).items()
+    ]
+    for key, series in record.get("histories", {}).items():
+        metrics += [Metric(key, float(value), start, int(step)) for step, value in series]
+    for first in range(0, max(len(metrics), len(parameters), 1), 90):
+        part = slice(first, first + 90)
+        client.log_batch(run_id, metrics=metrics[part], params=parameters[part])
+    _log_inputs(client, run_id, record.get("inputs", {}))
+    hashes = [RunTag(f"output.{k}", v) for k, v in record.get("outputs", {}).items()]
+    client.log_batch(run_id, tags=hashes[:90])
+    for artifact in record.get("artifacts", []):
+        if Path(artifact).is_file():
+            client.log_artifact(run_id, artifact)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _log_inputs(client: Any, run_id: str, inputs: Mapping[str, str]) -> None:
+    """Log input files as datasets: name and SHA-256."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    datasets = [
+        DatasetInput(
+            dataset=Dataset(
+                name=name,
+                digest=digest[:36],
+                source_type="local",
+                source=json.dumps({"sha256": digest}),
+            ),
+            tags=[InputTag("mlflow.data.context", "input")],
+        )
+        for name, digest in inputs.items()
+    ]
+    if datasets:
+        client.log_inputs(run_id, datasets)
+
+
+def _client(uri: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _flatten(tree: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield (dotted key, text) of every leaf of a configuration tree."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, str(tree)

@@ -1,0 +1,80 @@
+"""Tracking: parent and children in MLflow, safe in parallel, never at the cost of a result."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline_spde import tracking
+from pipeline_spde.files import read_json, write_json
+
+RECORD = {
+    "stage": "maps",
+    "name": "maps gulfstream",
+    "wildcards": {"domain": "gulfstream"},
+    "config": {"a": {"b": 1}},
+    "started": 1e9,
+    "metrics": {"rmse": 0.05},
+    "histories": {"loss": [(0, 2.0), (10, 1.0)]},
+    "inputs": {"truth": "ab" * 32},
+    "outputs": {"maps": "cd" * 32},
+    "artifacts": [],
+}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def make_marker(results):
+    write_json(results / "tracking.json", tracking.create(results, "test", {"seed": 1}))
+    return results / "tracking.json"
+
+
+def test_a_failure_to_send_keeps_the_record_and_the_next_try_delivers_it(results):
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    broken = results / "broken.json"
+    write_json(
+        broken, {"uri": "sqlite:////proc/no/such.db", "experiment_id": "1", "parent_run_id": "x"}
+    )
+    assert tracking.send(path, broken) is False
+    assert read_json(path)["tracked"] is False
+
+
+def test_tracking_switched_off_sends_nothing(results):
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    write_json(results / "off.json", {})
+    assert tracking.send(path, results / "off.json") is False
+
+
+@pytest.mark.slow
+def test_children_hang_on_their_parent_with_metrics_parameters_and_inputs(results):
+    marker = make_marker(results)
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    assert tracking.send(path, marker)
+    assert tracking.send_pending(results, marker) == (0, 0)
+
+    from mlflow.tracking import MlflowClient
+
+    target = read_json(marker)
+    client = MlflowClient(target["uri"])
+    run = client.get_run(read_json(path)["mlflow_run_id"])
+    assert run.data.tags["mlflow.parentRunId"] == target["parent_run_id"]
+    assert run.data.params == {"a.b": "1"}
+    assert run.data.metrics["rmse"] == pytest.approx(0.05)
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [2.0, 1.0]
+    assert run.inputs.dataset_inputs[0].dataset.name == "truth"
+
+
+@pytest.mark.slow
+def test_parallel_jobs_do_not_lose_records(results):
+    marker = make_marker(results)
+    paths = [tracking.write_record(results / f"maps{i}.nc", RECORD) for i in range(4)]
+    code = "import sys; from pipeline_spde.tracking import send; sys.exit(not send(*sys.argv[1:]))"
+    jobs = [subprocess.Popen([sys.executable, "-c", code, str(p), str(marker)]) for p in paths]
+    assert [job.wait() for job in jobs] == [0, 0, 0, 0]
+    assert len({read_json(p)["mlflow_run_id"] for p in paths}) == 4

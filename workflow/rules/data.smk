@@ -1,0 +1,66 @@
+# The experiment's tracking record, the simulated truth, and the samples along real orbits.
+
+
+rule tracking:
+    output:
+        marker="<results>/tracking.json",
+    log:
+        "<logs>/tracking.log",
+    benchmark:
+        "<benchmarks>/tracking.tsv"
+    params:
+        config=stages.experiment_json(CONFIG),
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    shell:
+        "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker}"
+        " --log {log}"
+
+
+rule truth:
+    input:
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        truth="<results>/data/{domain}/truth.nc",
+    log:
+        "<logs>/truth/{domain}.log",
+    benchmark:
+        "<benchmarks>/truth/{domain}.tsv"
+    params:
+        config=stage("truth"),
+    wildcard_constraints:
+        domain=names(SIMULATED),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python workflow/scripts/truth.py --config {params.config:q} --domain {wildcards.domain}"
+        " --output {output.truth} --tracking {input.tracking} --log {log}"
+
+
+rule tracks:
+    input:
+        unpack(tracks_source),
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        tracks="<results>/data/{domain}/tracks.nc",
+    log:
+        "<logs>/tracks/{domain}.log",
+    benchmark:
+        "<benchmarks>/tracks/{domain}.tsv"
+    params:
+        config=stage("tracks"),
+        source=options(truth="--truth", real="--real"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "python workflow/scripts/tracks.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.source} --output {output.tracks} --tracking {input.tracking} --log {log}"

@@ -1,0 +1,29 @@
+# Reconstruction: one file of daily maps per domain, task and method.
+
+
+rule maps:
+    input:
+        unpack(method_files),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        maps="<results>/maps/{domain}/{task}/{method}.nc",
+    log:
+        "<logs>/maps/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/maps/{domain}.{task}.{method}.tsv"
+    params:
+        config=stage("maps"),
+        fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.fitted} --observations {input.observations} --tracks {input.tracks}"
+        " --grid {input.grid} --output {output.maps} --tracking {input.tracking} --log {log}"

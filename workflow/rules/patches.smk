@@ -1,0 +1,55 @@
+# Masking: samples to daily cells with count, mask and error; statistics of the training period.
+# Patches themselves are cut lazily by the data loader (pipeline_spde.data.patches), never stored.
+
+
+rule observations:
+    input:
+        tracks="<results>/data/{domain}/tracks.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        observations="<results>/data/{domain}/observations.nc",
+        coverage="<results>/data/{domain}/coverage.csv",
+    log:
+        "<logs>/observations/{domain}.log",
+    benchmark:
+        "<benchmarks>/observations/{domain}.tsv"
+    params:
+        config=stage("observations"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "python workflow/scripts/observations.py --config {params.config:q}"
+        " --domain {wildcards.domain} --tracks {input.tracks} --output {output.observations}"
+        " --coverage {output.coverage} --tracking {input.tracking} --log {log}"
+
+
+rule statistics:
+    input:
+        unpack(truth_of),
+        tracks="<results>/data/{domain}/tracks.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        grid="<results>/data/{domain}/grid.nc",
+        statistics="<results>/data/{domain}/statistics.json",
+    log:
+        "<logs>/statistics/{domain}.log",
+    benchmark:
+        "<benchmarks>/statistics/{domain}.tsv"
+    params:
+        config=stage("statistics"),
+        truth=options(truth="--truth"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python workflow/scripts/training_statistics.py --config {params.config:q}"
+        " --domain {wildcards.domain} {params.truth} --tracks {input.tracks}"
+        " --grid {output.grid} --output {output.statistics} --tracking {input.tracking}"
+        " --log {log}"

@@ -1,0 +1,22 @@
+# Last words of a run: records that MLflow did not take at once are sent again.
+
+
+rule send_records:
+    input:
+        tables=rules.tables.output.markdown,
+        figures=all_figures(),
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        summary="<results>/records.json",
+    log:
+        "<logs>/send_records.log",
+    benchmark:
+        "<benchmarks>/send_records.tsv"
+    params:
+        folder="<results>",
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    shell:
+        "python workflow/scripts/send_records.py --results {params.folder}"
+        " --tracking {input.tracking} --output {output.summary} --log {log}"

@@ -1,0 +1,60 @@
+# Scores under every protocol, and the tables that gather them.
+
+
+rule scores:
+    input:
+        maps="<results>/maps/{domain}/{task}/{method}.nc",
+        reference=scored_against,
+        grid="<results>/data/{domain}/grid.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        scores="<results>/scores/{domain}/{task}/{method}.json",
+        daily="<results>/scores/{domain}/{task}/{method}.daily.csv",
+    log:
+        "<logs>/scores/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/scores/{domain}.{task}.{method}.tsv"
+    params:
+        config=stage("scores"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python workflow/scripts/scores.py --config {params.config:q} --domain {wildcards.domain}"
+        " --maps {input.maps} --reference {input.reference} --grid {input.grid}"
+        " --daily {output.daily} --output {output.scores} --tracking {input.tracking} --log {log}"
+
+
+rule tables:
+    input:
+        scores=all_scores(),
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        markdown="<results>/tables/scores.md",
+        csv="<results>/tables/scores.csv",
+        latex="<results>/tables/scores.tex",
+        html=report(
+            "<results>/tables/scores.html",
+            caption="../report/table.rst",
+            category="1 Scores",
+            labels={"figure": "score table"},
+        ),
+    log:
+        "<logs>/tables.log",
+    benchmark:
+        "<benchmarks>/tables.tsv"
+    params:
+        config=stages.stage_json(CONFIG, "tables"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores}"
+        " --output {output.markdown} --csv {output.csv} --latex {output.latex}"
+        " --html {output.html} --tracking {input.tracking} --log {log}"

@@ -1,0 +1,65 @@
+# Fitting on the learning period: the tuned OI's covariance and the 4DVarNet state model.
+
+
+rule tune:
+    input:
+        unpack(truth_of),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        parameters="<results>/models/{domain}/{task}/oi_tuned.json",
+    log:
+        "<logs>/tune/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/tune/{domain}.{task}.tsv"
+    params:
+        config=stage("tune"),
+        truth=options(truth="--truth"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "python workflow/scripts/tune.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.truth} --observations {input.observations} --tracks {input.tracks}"
+        " --grid {input.grid} --output {output.parameters} --tracking {input.tracking}"
+        " --log {log}"
+
+
+rule train:
+    input:
+        unpack(start_of),
+        truth="<results>/data/{domain}/truth.nc",
+        observations="<results>/data/{domain}/observations.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        checkpoint="<results>/models/{domain}/{task}/state.ckpt",
+        curve="<results>/models/{domain}/{task}/training.csv",
+    log:
+        "<logs>/train/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/train/{domain}.{task}.tsv"
+    params:
+        config=stage("train"),
+        start=options(start="--init-from"),
+        # kept between runs (not an output), so that a killed training goes on where it was
+        work="<results>/work/{domain}.{task}",
+    wildcard_constraints:
+        domain=names(TRAINED),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=6000,
+        runtime=24 * 60,
+    shell:
+        "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.start} --truth {input.truth} --observations {input.observations}"
+        " --grid {input.grid} --work {params.work} --curve {output.curve}"
+        " --output {output.checkpoint} --tracking {input.tracking} --log {log}"

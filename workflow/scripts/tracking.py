@@ -1,0 +1,30 @@
+"""Create the experiment's MLflow record: database, experiment and parent run."""
+
+import json
+import logging
+
+import typer
+
+from pipeline_spde.config import Config
+from pipeline_spde.files import write_json
+from pipeline_spde.runtime import ConfigOption, FileOption, LogOption, set_up_logging
+from pipeline_spde.tracking import TrackingError, create
+
+
+def main(config: ConfigOption, output: FileOption, log: LogOption = None) -> None:
+    """Write the marker that later stages read; an empty one when tracking is off."""
+    set_up_logging(log)
+    experiment = Config.model_validate_json(config)
+    marker: dict[str, str] = {}
+    if experiment.tracking.enabled:
+        try:
+            marker = create(output.parent, experiment.experiment, json.loads(config))
+        except TrackingError as error:
+            if experiment.tracking.required:
+                raise
+            logging.warning("tracking is off for this run: %s", error)
+    write_json(output, marker)
+
+
+if __name__ == "__main__":
+    typer.run(main)
