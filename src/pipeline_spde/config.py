@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pipeline_spde.periods import FrozenModel, Period, Task
 from pipeline_spde.trees import explain, overlay, plain
@@ -90,6 +90,10 @@ class TwinConfig(FrozenModel):
     time_step_s: Positive | None = None
     """None: chosen from the CFL limit."""
     bottom_drag_days: Positive = 20.0
+    relaxation_days: Positive = 60.0
+    """Time in which the zonal mean of the upper layer is drawn back to the jet."""
+    thickness_ratio: Positive = 0.25
+    """Depth of the upper layer over that of the lower one."""
 
 
 class ObservationConfig(FrozenModel):
@@ -165,6 +169,10 @@ class DomainConfig(FrozenModel):
             raise ValueError("withheld: source rads has no truth; name the mission that scores")
         if self.source == "rads" and self.model_from is None:
             raise ValueError("model_from: source rads has no truth to train on; name a twin domain")
+        if self.source == "rads" and self.fine_tune_steps:
+            raise ValueError("fine_tune_steps: source rads has no truth to fine-tune on; use 0")
+        if self.fine_tune_steps and self.model_from is None:
+            raise ValueError("fine_tune_steps: nothing to fine-tune; name a domain in model_from")
         return self
 
 
@@ -314,7 +322,7 @@ class Config(FrozenModel):
         default_factory=lambda: {"gulfstream": DomainConfig()}
     )
     tasks: dict[str, tuple[MethodName, ...]] = Field(default_factory=_default_tasks)
-    """Task -> methods, in the order of tables and figures."""
+    """Task -> methods, in the order of tables and figures; an empty list drops a task."""
     twin: TwinConfig = TwinConfig()
     observations: ObservationConfig = ObservationConfig()
     oi: OiConfig = OiConfig()
@@ -325,6 +333,16 @@ class Config(FrozenModel):
     scores: ScoreConfig = ScoreConfig()
     figures: FigureConfig = FigureConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _drop_empty(cls, tasks: Any) -> Any:
+        if not isinstance(tasks, Mapping):
+            return tasks
+        kept = {task: methods for task, methods in tasks.items() if methods}
+        if not kept:
+            raise ValueError("name at least one task with a method, e.g. mapping: [oi_tuned]")
+        return kept
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -366,8 +384,6 @@ def _task_problems(config: Config) -> list[str]:
         except ValidationError as error:
             problems.append(f"tasks.{name}: {plain(error.errors()[0]['msg'])}")
             continue
-        if not methods:
-            problems.append(f"tasks.{name}: name at least one method")
         if task.lead is None and "persistence" in methods:
             problems.append(f"tasks.{name}: persistence is a forecast; use it with nrt or for<n>")
         if task.lead is not None and task.lead >= config.model.window_days:
@@ -411,7 +427,7 @@ def _domain_problems(config: Config, domain: DomainConfig) -> list[str]:
                 f"applies, uses embargoed days {clash} (periods.embargo: {periods.embargo})"
             )
     trains = any("4dvarnet" in methods for methods in config.tasks.values())
-    if domain.source == "twin" and trains and domain.model_from is None:
+    if domain.model_from is None and trains:
         if periods.train is None:
             problems.append("periods.train: needed to train 4dvarnet")
         elif periods.train.days < config.model.window_days:

@@ -9,9 +9,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class DataError(ValueError):
@@ -87,6 +90,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; NaN and infinities are refused (use null and say why)."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_figure(figure: Figure, path: str | Path, dpi: int) -> None:
+    """Write a matplotlib figure atomically, in the format of the file's suffix."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
 
 
 def read_json(path: str | Path) -> Any:

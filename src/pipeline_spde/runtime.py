@@ -11,7 +11,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +32,8 @@ ConfigOption = Annotated[str, typer.Option("--config", help="The stage's configu
 FileOption = Annotated[Path, typer.Option(dir_okay=False)]
 FolderOption = Annotated[Path, typer.Option(file_okay=False)]
 DomainOption = Annotated[str, typer.Option(help="Name of the domain.")]
+TaskOption = Annotated[str, typer.Option(help="Name of the task.")]
+FilesArgument = Annotated[list[Path], typer.Argument(help="Files, one per method.")]
 TrackingOption = Annotated[Path | None, typer.Option(help="Tracking marker; omit to not track.")]
 LogOption = Annotated[Path | None, typer.Option(help="Log file.")]
 
@@ -49,6 +51,7 @@ class StageRun:
         metrics: final numbers, name -> value.
         histories: series, name -> [(step, value), …].
         artifacts: small files worth keeping with the run.
+        mlflow_run_id: set when the stage logs to MLflow while it runs.
     """
 
     stage: Stage
@@ -56,6 +59,7 @@ class StageRun:
     metrics: dict[str, float] = field(default_factory=dict)
     histories: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
+    mlflow_run_id: str | None = None
 
 
 @contextlib.contextmanager
@@ -110,6 +114,29 @@ def stage_run(
         tracking.send(path, marker)
 
 
+def named(paths: Sequence[Path], **others: Path | None) -> dict[str, Path]:
+    """Return files by name: each of `paths` by its stem, `others` by keyword when given."""
+    return {path.stem: path for path in paths} | {k: v for k, v in others.items() if v is not None}
+
+
+def score_values(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return "protocol.score" -> value of every resolved score of a score file's content."""
+    groups = dict(result["protocols"])
+    groups["uncertainty"] = {k: v for k, v in result.items() if k not in ("protocols", "daily")}
+    return {
+        f"{group}.{name}": score["value"]
+        for group, scores in groups.items()
+        for name, score in scores.items()
+        if isinstance(score, Mapping) and score.get("value") is not None
+    }
+
+
+def baseline_and_best(methods: Sequence[str]) -> list[str]:
+    """Return the tuned baseline (or the first method) and the last method, which a film shows."""
+    first = "oi_tuned" if "oi_tuned" in methods else methods[0]
+    return list(dict.fromkeys([first, methods[-1]]))
+
+
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a callback (done, total) that draws a progress bar when stderr is a terminal."""
@@ -153,6 +180,7 @@ def _record(
         "inputs": {key: sha256(path) for key, path in inputs.items()},
         "outputs": {key: sha256(path) for key, path in outputs.items() if Path(path).is_file()},
         "artifacts": [str(path) for path in run.artifacts],
+        **({"mlflow_run_id": run.mlflow_run_id} if run.mlflow_run_id else {}),
     }
 
 

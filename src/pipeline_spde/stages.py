@@ -114,7 +114,6 @@ class MapsStage(Stage):
 class ScoresStage(Stage):
     """Score the maps of one method."""
 
-    domain: str
     task: Task
     method: str
     period: Period
@@ -122,6 +121,8 @@ class ScoresStage(Stage):
     missions: tuple[str, ...]
     withheld: tuple[str, ...]
     scores: ScoreConfig
+    scores_seed: int
+    """Equal for all methods, so that their intervals come from the same draws."""
 
 
 class TablesStage(Stage):
@@ -133,13 +134,13 @@ class TablesStage(Stage):
 class FiguresStage(Stage):
     """Draw the figures of a domain and task."""
 
-    domain: str
-    task: str
     methods: tuple[str, ...]
     days: tuple[date, ...]
+    lat: Bounds
+    lon: Bounds
     period: Period
     margin: float
-    figures: FigureConfig
+    dpi: int
 
 
 STAGES: dict[str, type[Stage]] = {
@@ -219,23 +220,23 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
             return {"method": method, "task": {"name": task}, "request": _request(config, region)}
         case "scores":
             return {
-                "domain": domain,
                 "task": {"name": task},
                 "method": method,
                 "period": periods.evaluation,
                 "margin": region.evaluation_margin,
                 **missions,
                 "scores": config.scores,
+                "scores_seed": derived_seed(config.seed, "scores"),
             }
         case "figures":
             return {
-                "domain": domain,
-                "task": task,
                 "methods": config.tasks.get(task, ()),
                 "days": evaluation_days(region, config.figures),
+                "lat": region.lat,
+                "lon": region.lon,
                 "period": periods.evaluation,
                 "margin": region.evaluation_margin,
-                "figures": config.figures,
+                "dpi": config.figures.dpi,
             }
     raise ValueError(f"no stage {name!r}; there are {', '.join(STAGES)}")
 
@@ -300,10 +301,13 @@ def figure_names(config: Config) -> list[str]:
         if not domain.mapped:
             continue
         simulated = domain.source == "twin"
-        found += [f"{name}/coverage.png", *([f"{name}/truth.png"] if simulated else [])]
+        found += [f"{name}/coverage.png", f"{name}/tracks.png"]
+        found += [f"{name}/truth.png"] if simulated else []
         for task, methods in config.tasks.items():
-            kinds = ["maps", "series", *(["spectra"] if simulated else [])]
-            if "4dvarnet" in methods and domain.model_from is None:
+            kinds = ["maps", "series", *(["speed"] if task == "mapping" else [])]
+            kinds += ["contours", "psd"] if simulated else []
+            kinds += ["std"] if "oi_tuned" in methods else []
+            if "4dvarnet" in methods and (domain.model_from is None or domain.fine_tune_steps):
                 kinds.append("training")
             found += [f"{name}/{task}/{kind}.png" for kind in kinds]
             if config.figures.animation and task == "mapping":

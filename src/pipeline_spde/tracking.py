@@ -71,6 +71,24 @@ def create(
     }
 
 
+def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:
+    """Open the child run of a job that logs while it runs; None when that is not possible.
+
+    Args:
+        marker: file written by the rule that called `create`.
+        record: `stage`, `name` and `wildcards` of the job; its full record completes the run
+            later if it carries the returned id as `mlflow_run_id`.
+    """
+    target = read_json(marker)
+    if not target:
+        return None
+    try:
+        return _create_run(_client(target["uri"]), target, record)
+    except Exception as error:  # whatever MLflow raises, the job goes on
+        logger.warning("MLflow cannot be reached, no live curves: %s", error)
+        return None
+
+
 def write_record(output: str | Path, record: Mapping[str, Any]) -> Path:
     """Write a job's record beside its output, marked as not yet sent; return its path."""
     path = Path(f"{output}{RECORD_SUFFIX}")
@@ -117,14 +135,8 @@ def _send(record: Mapping[str, Any], target: Mapping[str, str]) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
     client = _client(target["uri"])
-    tags = {"mlflow.parentRunId": target["parent_run_id"], "rule": record["stage"]}
-    tags |= {key: str(value) for key, value in record.get("wildcards", {}).items()}
-    tags["code_version"] = str(record.get("code_version", ""))
     start = int(record.get("started", time.time()) * 1000)
-    run = client.create_run(
-        target["experiment_id"], start_time=start, tags=tags, run_name=record["name"]
-    )
-    run_id: str = run.info.run_id
+    run_id: str = record.get("mlflow_run_id") or _create_run(client, target, record)
     parameters = [
         Param(key[:250], value[:_MAX_PARAMETER_LENGTH])
         for key, value in _flatten(record.get("config", {}))
@@ -145,6 +157,18 @@ def _send(record: Mapping[str, Any], target: Mapping[str, str]) -> str:
             client.log_artifact(run_id, artifact)
     client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def _create_run(client: Any, target: Mapping[str, str], record: Mapping[str, Any]) -> str:
+    """Create the child run of a record below the experiment's parent; return its id."""
+    tags = {"mlflow.parentRunId": target["parent_run_id"], "rule": record["stage"]}
+    tags |= {key: str(value) for key, value in record.get("wildcards", {}).items()}
+    tags["code_version"] = str(record.get("code_version", ""))
+    start = int(record.get("started", time.time()) * 1000)
+    run = client.create_run(
+        target["experiment_id"], start_time=start, tags=tags, run_name=record["name"]
+    )
+    return str(run.info.run_id)
 
 
 def _log_inputs(client: Any, run_id: str, inputs: Mapping[str, str]) -> None:

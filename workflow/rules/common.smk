@@ -13,7 +13,12 @@ except ConfigError as error:
 SIMULATED = [name for name, domain in CONFIG.domains.items() if domain.source == "twin"]
 REAL = [name for name in CONFIG.domains if name not in SIMULATED]
 TRAINED = [name for name, domain in CONFIG.domains.items() if domain.model_from is None]
-TRANSFERRED = [name for name in CONFIG.domains if name not in TRAINED]
+ZERO_SHOT = [
+    n for n, d in CONFIG.domains.items() if d.model_from and not d.fine_tune_steps
+]
+FINE_TUNED = [
+    n for n, d in CONFIG.domains.items() if d.model_from and d.fine_tune_steps
+]
 MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
 
@@ -28,7 +33,9 @@ def stage(name):
 
     def function(wildcards):
         parts = ("domain", "task", "method")
-        known = {part: getattr(wildcards, part) for part in parts if hasattr(wildcards, part)}
+        known = {
+            part: getattr(wildcards, part) for part in parts if hasattr(wildcards, part)
+        }
         return stages.stage_json(CONFIG, name, **known)
 
     return function

@@ -8,11 +8,11 @@ rule tracking:
         "<logs>/tracking.log",
     benchmark:
         "<benchmarks>/tracking.tsv"
-    params:
-        config=stages.experiment_json(CONFIG),
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
+    params:
+        config=stages.experiment_json(CONFIG),
     shell:
         "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker}"
         " --log {log}"
@@ -27,8 +27,6 @@ rule truth:
         "<logs>/truth/{domain}.log",
     benchmark:
         "<benchmarks>/truth/{domain}.tsv"
-    params:
-        config=stage("truth"),
     wildcard_constraints:
         domain=names(SIMULATED),
     conda:
@@ -37,6 +35,8 @@ rule truth:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        config=stage("truth"),
     shell:
         "python workflow/scripts/truth.py --config {params.config:q} --domain {wildcards.domain}"
         " --output {output.truth} --tracking {input.tracking} --log {log}"
@@ -52,15 +52,15 @@ rule tracks:
         "<logs>/tracks/{domain}.log",
     benchmark:
         "<benchmarks>/tracks/{domain}.tsv"
-    params:
-        config=stage("tracks"),
-        source=options(truth="--truth", real="--real"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
+    params:
+        config=stage("tracks"),
+        source=options(truth="--truth", real="--real"),
     shell:
         "python workflow/scripts/tracks.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.source} --output {output.tracks} --tracking {input.tracking} --log {log}"

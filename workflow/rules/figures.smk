@@ -1,1 +1,321 @@
-# Figures: one job per picture, each one library function. Captions are in workflow/report/.
+# Figures: one job per subject, each one or two library functions; captions: workflow/report/.
+# Their records go to MLflow together at the end (rule send_records): a picture takes less time
+# than opening the tracking store.
+
+
+rule figure_truth:
+    input:
+        truth="<results>/data/{domain}/truth.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/truth.png",
+            caption="../report/truth.rst",
+            category="4 Ocean and observations",
+            labels={"domain": "{domain}", "figure": "simulated truth"},
+        ),
+    log:
+        "<logs>/figures/{domain}.truth.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.truth.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_truth.py --config {params.config:q}"
+        " --domain {wildcards.domain}"
+        " --truth {input.truth} --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_coverage:
+    input:
+        coverage="<results>/data/{domain}/coverage.csv",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+    output:
+        series=report(
+            "<results>/figures/{domain}/coverage.png",
+            caption="../report/observations.rst",
+            category="4 Ocean and observations",
+            labels={"domain": "{domain}", "figure": "coverage per day"},
+        ),
+        tracks=report(
+            "<results>/figures/{domain}/tracks.png",
+            caption="../report/observations.rst",
+            category="4 Ocean and observations",
+            labels={"domain": "{domain}", "figure": "ground tracks"},
+        ),
+    log:
+        "<logs>/figures/{domain}.coverage.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.coverage.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_coverage.py --config {params.config:q}"
+        " --domain {wildcards.domain}"
+        " --coverage {input.coverage} --tracks {input.tracks} --grid {input.grid}"
+        " --output {output.series} --tracks-output {output.tracks}"
+        " --log {log}"
+
+
+rule figure_maps:
+    input:
+        unpack(truth_of),
+        maps=maps_of,
+        observations="<results>/data/{domain}/observations.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/maps.png",
+            caption="../report/maps.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "maps and errors",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.maps.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.maps.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_maps.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --observations {input.observations} {input.maps}"
+        " --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_speed:
+    input:
+        unpack(truth_of),
+        maps=maps_of,
+        observations="<results>/data/{domain}/observations.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/speed.png",
+            caption="../report/speed.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "geostrophic speed",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.speed.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.speed.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_speed.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --observations {input.observations} {input.maps}"
+        " --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_std:
+    input:
+        unpack(truth_of),
+        maps=maps_of,
+        observations="<results>/data/{domain}/observations.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/std.png",
+            caption="../report/std.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "standard deviation",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.std.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.std.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_std.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --observations {input.observations} {input.maps}"
+        " --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_animation:
+    input:
+        unpack(truth_of),
+        maps=maps_of,
+        observations="<results>/data/{domain}/observations.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/animation.gif",
+            caption="../report/animation.rst",
+            category="2 Maps",
+            labels={"domain": "{domain}", "task": "{task}", "figure": "animation"},
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.animation.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.animation.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_animation.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --observations {input.observations} {input.maps}"
+        " --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_series:
+    input:
+        scores=scores_of,
+        coverage="<results>/data/{domain}/coverage.csv",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/series.png",
+            caption="../report/series.rst",
+            category="1 Scores",
+            labels={"domain": "{domain}", "task": "{task}", "figure": "daily scores"},
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.series.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.series.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_series.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --coverage {input.coverage} {input.scores}"
+        " --output {output.figure}"
+        " --log {log}"
+
+
+rule figure_spectra:
+    input:
+        truth="<results>/data/{domain}/truth.nc",
+        maps=maps_of,
+    output:
+        contours=report(
+            "<results>/figures/{domain}/{task}/contours.png",
+            caption="../report/spectra.rst",
+            category="1 Scores",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "resolved scales",
+            },
+        ),
+        psd=report(
+            "<results>/figures/{domain}/{task}/psd.png",
+            caption="../report/spectra.rst",
+            category="1 Scores",
+            labels={"domain": "{domain}", "task": "{task}", "figure": "spectra"},
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.spectra.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.spectra.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_spectra.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --truth {input.truth} {input.maps}"
+        " --output {output.contours} --psd {output.psd}"
+        " --log {log}"
+
+
+rule figure_training:
+    input:
+        curve="<results>/models/{domain}/{task}/training.csv",
+        tuning="<results>/models/{domain}/{task}/oi_tuned.json",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/training.png",
+            caption="../report/training.rst",
+            category="3 Training",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "training curves",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.training.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.training.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_training.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --curve {input.curve} --tuning {input.tuning}"
+        " --output {output.figure}"
+        " --log {log}"

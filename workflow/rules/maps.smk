@@ -14,15 +14,15 @@ rule maps:
         "<logs>/maps/{domain}.{task}.{method}.log",
     benchmark:
         "<benchmarks>/maps/{domain}.{task}.{method}.tsv"
-    params:
-        config=stage("maps"),
-        fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
+    params:
+        config=stage("maps"),
+        fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
     shell:
         "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.fitted} --observations {input.observations} --tracks {input.tracks}"

@@ -13,14 +13,14 @@ rule observations:
         "<logs>/observations/{domain}.log",
     benchmark:
         "<benchmarks>/observations/{domain}.tsv"
-    params:
-        config=stage("observations"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
+    params:
+        config=stage("observations"),
     shell:
         "python workflow/scripts/observations.py --config {params.config:q}"
         " --domain {wildcards.domain} --tracks {input.tracks} --output {output.observations}"
@@ -39,15 +39,15 @@ rule statistics:
         "<logs>/statistics/{domain}.log",
     benchmark:
         "<benchmarks>/statistics/{domain}.tsv"
-    params:
-        config=stage("statistics"),
-        truth=options(truth="--truth"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        config=stage("statistics"),
+        truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/training_statistics.py --config {params.config:q}"
         " --domain {wildcards.domain} {params.truth} --tracks {input.tracks}"

@@ -12,11 +12,11 @@ rule send_records:
         "<logs>/send_records.log",
     benchmark:
         "<benchmarks>/send_records.tsv"
-    params:
-        folder="<results>",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
+    params:
+        folder="<results>",
     shell:
         "python workflow/scripts/send_records.py --results {params.folder}"
         " --tracking {input.tracking} --output {output.summary} --log {log}"

@@ -5,7 +5,6 @@ rule scores:
     input:
         maps="<results>/maps/{domain}/{task}/{method}.nc",
         reference=scored_against,
-        grid="<results>/data/{domain}/grid.nc",
         tracking=ancient("<results>/tracking.json"),
     output:
         scores="<results>/scores/{domain}/{task}/{method}.json",
@@ -14,17 +13,17 @@ rule scores:
         "<logs>/scores/{domain}.{task}.{method}.log",
     benchmark:
         "<benchmarks>/scores/{domain}.{task}.{method}.tsv"
-    params:
-        config=stage("scores"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        config=stage("scores"),
     shell:
-        "python workflow/scripts/scores.py --config {params.config:q} --domain {wildcards.domain}"
-        " --maps {input.maps} --reference {input.reference} --grid {input.grid}"
+        "python workflow/scripts/score_maps.py --config {params.config:q} --domain {wildcards.domain}"
+        " --maps {input.maps} --reference {input.reference}"
         " --daily {output.daily} --output {output.scores} --tracking {input.tracking} --log {log}"
 
 
@@ -46,14 +45,14 @@ rule tables:
         "<logs>/tables.log",
     benchmark:
         "<benchmarks>/tables.tsv"
-    params:
-        config=stages.stage_json(CONFIG, "tables"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        config=stages.stage_json(CONFIG, "tables"),
     shell:
         "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores}"
         " --output {output.markdown} --csv {output.csv} --latex {output.latex}"

@@ -14,15 +14,15 @@ rule tune:
         "<logs>/tune/{domain}.{task}.log",
     benchmark:
         "<benchmarks>/tune/{domain}.{task}.tsv"
-    params:
-        config=stage("tune"),
-        truth=options(truth="--truth"),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
+    params:
+        config=stage("tune"),
+        truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/tune.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.truth} --observations {input.observations} --tracks {input.tracks}"
@@ -36,6 +36,7 @@ rule train:
         truth="<results>/data/{domain}/truth.nc",
         observations="<results>/data/{domain}/observations.nc",
         grid="<results>/data/{domain}/grid.nc",
+        statistics="<results>/data/{domain}/statistics.json",
         tracking=ancient("<results>/tracking.json"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
@@ -44,11 +45,6 @@ rule train:
         "<logs>/train/{domain}.{task}.log",
     benchmark:
         "<benchmarks>/train/{domain}.{task}.tsv"
-    params:
-        config=stage("train"),
-        start=options(start="--init-from"),
-        # kept between runs (not an output), so that a killed training goes on where it was
-        work="<results>/work/{domain}.{task}",
     wildcard_constraints:
         domain=names(TRAINED),
     conda:
@@ -58,8 +54,13 @@ rule train:
         gpu=1,
         mem_mb=6000,
         runtime=24 * 60,
+    params:
+        config=stage("train"),
+        start=options(start="--init-from"),
+        # kept between runs (not an output), so that a killed training goes on where it was
+        work="<results>/work/{domain}.{task}",
     shell:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.start} --truth {input.truth} --observations {input.observations}"
-        " --grid {input.grid} --work {params.work} --curve {output.curve}"
+        " --grid {input.grid} --statistics {input.statistics} --work {params.work}"
         " --output {output.checkpoint} --tracking {input.tracking} --log {log}"

@@ -1,13 +1,10 @@
-# Regional transfer: a domain that names `model_from` takes another domain's network, as it is
-# (zero-shot) or fine-tuned on its own truth (`fine_tune_steps`).
+# Regional transfer: a domain that names `model_from` takes another domain's network as it is
+# (zero-shot: rule transfer) or, with `fine_tune_steps`, goes on training it on its own truth.
 
 
 rule transfer:
     input:
-        unpack(truth_of),
         checkpoint=transfer_source,
-        observations="<results>/data/{domain}/observations.nc",
-        grid="<results>/data/{domain}/grid.nc",
         tracking=ancient("<results>/tracking.json"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
@@ -15,12 +12,33 @@ rule transfer:
         "<logs>/transfer/{domain}.{task}.log",
     benchmark:
         "<benchmarks>/transfer/{domain}.{task}.tsv"
-    params:
-        config=stage("transfer"),
-        truth=options(truth="--truth"),
-        work="<results>/work/{domain}.{task}",
     wildcard_constraints:
-        domain=names(TRANSFERRED),
+        domain=names(ZERO_SHOT),
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    shell:
+        "cp {input.checkpoint} {output.checkpoint}.tmp 2> {log}"
+        " && mv {output.checkpoint}.tmp {output.checkpoint} 2>> {log}"
+
+
+rule fine_tune:
+    input:
+        truth="<results>/data/{domain}/truth.nc",
+        checkpoint=transfer_source,
+        observations="<results>/data/{domain}/observations.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        statistics="<results>/data/{domain}/statistics.json",
+        tracking=ancient("<results>/tracking.json"),
+    output:
+        checkpoint="<results>/models/{domain}/{task}/state.ckpt",
+        curve="<results>/models/{domain}/{task}/training.csv",
+    log:
+        "<logs>/fine_tune/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune/{domain}.{task}.tsv"
+    wildcard_constraints:
+        domain=names(FINE_TUNED),
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -28,8 +46,12 @@ rule transfer:
         gpu=1,
         mem_mb=6000,
         runtime=24 * 60,
+    params:
+        config=stage("transfer"),
+        work="<results>/work/{domain}.{task}",
     shell:
-        "python workflow/scripts/transfer.py --config {params.config:q}"
-        " --domain {wildcards.domain} {params.truth} --init-from {input.checkpoint}"
-        " --observations {input.observations} --grid {input.grid} --work {params.work}"
+        "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
+        " --init-from {input.checkpoint} --truth {input.truth}"
+        " --observations {input.observations} --grid {input.grid}"
+        " --statistics {input.statistics} --work {params.work}"
         " --output {output.checkpoint} --tracking {input.tracking} --log {log}"

@@ -1,13 +1,14 @@
-"""Train the state model of a domain and task (or go on where a killed training stopped)."""
+"""Train the state model of a domain and task, or fine-tune another task's or domain's."""
 
 from pathlib import Path
 
+import pandas as pd
 import typer
 
 from pipeline_spde import io, runtime
 from pipeline_spde.files import read_json
 from pipeline_spde.stages import TrainStage
-from pipeline_spde.training import state
+from pipeline_spde.training import logs, state
 
 
 def main(
@@ -18,39 +19,46 @@ def main(
     grid: runtime.FileOption,
     statistics: runtime.FileOption,
     work: runtime.FolderOption,
-    curve: runtime.FileOption,
     output: runtime.FileOption,
     init_from: Path | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
-    """Write the best weights with their normalisation, and the training curve."""
+    """Write the best weights; a training that was killed goes on from the folder `work`."""
     stage = TrainStage.model_validate_json(config)
-    inputs = {"truth": truth, "observations": observations, "grid": grid}
+    wildcards = {"domain": domain, "task": stage.task.name}
+    inputs = {"truth": truth, "observations": observations, "grid": grid, "statistics": statistics}
     with runtime.stage_run(
         "train",
         stage,
-        outputs={"checkpoint": output, "curve": curve},
+        outputs={"checkpoint": output},
         inputs=inputs | ({"init_from": init_from} if init_from else {}),
         log=log,
         marker=tracking,
         title=f"4DVarNet state model, domain {domain}, task {stage.task.name}",
-        wildcards={"domain": domain, "task": stage.task.name},
+        wildcards=wildcards,
     ) as run:
         cells, mean, _ = io.read_grid(grid)
         report = state.train(
-            observations=io.read_observations(observations, cells.land),
-            truth=io.read_maps(truth),
-            mean=mean,
-            std=read_json(statistics)["std"],
-            settings=stage,
-            work_dir=work,
-            checkpoint=output,
-            curve=curve,
-            init_from=init_from,
+            io.read_observations(observations, cells.land),
+            io.read_maps(truth),
+            mean,
+            read_json(statistics)["std"],
+            stage.task,
+            stage.model,
+            stage.training,
+            stage.patches,
+            stage.train,
+            stage.validation,
+            stage.seed,
+            work,
+            output,
+            init_from,
+            loggers=logs.mlflow_loggers(tracking, run, "train", wildcards),
         )
-        run.metrics |= report.metrics
-        run.histories |= report.histories
+        run.metrics |= {"best_rmse_m": report.best_rmse_m, "steps": report.steps}
+        run.histories |= logs.histories(pd.read_csv(report.log))
+        run.artifacts.append(str(report.log))
 
 
 if __name__ == "__main__":

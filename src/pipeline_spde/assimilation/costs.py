@@ -32,7 +32,9 @@ def observation_weight(error: Tensor, observed: Tensor) -> Tensor:
 
 def masked_heights(heights: Tensor, observed: Tensor) -> Tensor:
     """Return the heights with whatever lies outside the mask replaced by 0 (whose weight is 0)."""
-    return torch.where(observed, heights, torch.zeros((), dtype=heights.dtype, device=heights.device))
+    return torch.where(
+        observed, heights, torch.zeros((), dtype=heights.dtype, device=heights.device)
+    )
 
 
 def observation_cost(state: Tensor, heights: Tensor, weight: Tensor) -> Tensor:

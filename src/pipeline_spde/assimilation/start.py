@@ -25,6 +25,8 @@ NEGLECTED_VARIANCE = 1e-4
 """Share of the prior variance along one axis that the truncated eigenbasis may leave out."""
 SMOOTHING_PRIOR = 2.0
 """Weight of the zero prior mean in the smoothed start, in units of one central observation."""
+_CONVERGED = 1e-13
+"""Residual, relative to the first one, at which the conjugate gradients have nothing to add."""
 
 
 def gaussian_matrix(count: int, step: float, length: float) -> NDArray[np.float64]:
@@ -35,15 +37,15 @@ def gaussian_matrix(count: int, step: float, length: float) -> NDArray[np.float6
 
 @lru_cache(maxsize=256)
 def covariance_root(count: int, step: float, length: float) -> Tensor:
-    """Return U (count, modes), float32 on the CPU, with U Uᵀ ≈ the Gaussian covariance matrix.
+    """Return U (count, modes), float64 on the CPU, with U Uᵀ ≈ the Gaussian covariance matrix.
 
-    The eigenvalues are computed in float64, cut at zero, and the smallest ones, which hold
-    `NEGLECTED_VARIANCE` of the trace together, are left out.
+    Eigenvalues are cut at zero, and the smallest ones, which hold `NEGLECTED_VARIANCE` of the
+    trace together, are left out.
     """
     values, vectors = np.linalg.eigh(gaussian_matrix(count, step, length))
     values = values.clip(min=0.0)
     kept = np.cumsum(values) > NEGLECTED_VARIANCE * values.sum()
-    return torch.from_numpy(np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))).float()
+    return torch.from_numpy(np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept])))
 
 
 Factors = tuple[Tensor, Tensor, Tensor]
@@ -67,6 +69,9 @@ def to_coefficients(factors: Factors, state: Tensor) -> Tensor:
 def interpolate(heights: Tensor, precision: Tensor, factors: Factors, iterations: int) -> Tensor:
     """Return the OI analysis after some conjugate-gradient steps from z = 0.
 
+    Residuals are kept orthogonal to all earlier ones: there are few, and without it rounding errors
+    grow so fast that the map after 20 steps would depend on how windows are batched.
+
     Args:
         heights: y, finite everywhere, shape (batch, time, lat, lon).
         precision: R⁻¹, zero where unobserved, same shape.
@@ -74,22 +79,35 @@ def interpolate(heights: Tensor, precision: Tensor, factors: Factors, iterations
         iterations: steps; enough of them give the exact analysis.
     """
 
-    def dot(left: Tensor, right: Tensor) -> Tensor:
-        return (left * right).sum(dim=(1, 2, 3), keepdim=True)
+    def apply(flat: Tensor) -> Tensor:
+        state = to_state(factors, flat.reshape(shape))
+        return flat + to_coefficients(factors, precision * state).flatten(1)
 
-    residual = to_coefficients(factors, precision * heights)
+    right_side = to_coefficients(factors, precision * heights)
+    shape = right_side.shape
+    residual = right_side.flatten(1)
     solution = torch.zeros_like(residual)
     direction = residual.clone()
-    squared = dot(residual, residual)
-    tiny = torch.finfo(residual.dtype).tiny
+    squared = residual.square().sum(1, keepdim=True)
+    tiny, converged = torch.finfo(residual.dtype).tiny, _CONVERGED**2 * squared
+    earlier: list[Tensor] = []
     for _ in range(iterations):
-        image = direction + to_coefficients(factors, precision * to_state(factors, direction))
-        length = squared / dot(direction, image).clamp(min=tiny)
+        earlier.append(residual / squared.sqrt().clamp(min=tiny))
+        image = apply(direction)
+        length = squared / (direction * image).sum(1, keepdim=True).clamp(min=tiny)
         solution = solution + length * direction
-        residual = residual - length * image
-        previous, squared = squared, dot(residual, residual)
+        residual = _orthogonalised(residual - length * image, torch.stack(earlier, 1))
+        going_on = residual.square().sum(1, keepdim=True) > converged
+        residual = torch.where(going_on, residual, torch.zeros_like(residual))
+        previous, squared = squared, residual.square().sum(1, keepdim=True)
         direction = residual + squared / previous.clamp(min=tiny) * direction
-    return to_state(factors, solution)
+    return to_state(factors, solution.reshape(shape))
+
+
+def _orthogonalised(vectors: Tensor, basis: Tensor) -> Tensor:
+    """Return vectors (batch, n) without their parts along an orthonormal basis (batch, k, n)."""
+    along = basis @ vectors[..., None]
+    return vectors - (basis.mT @ along)[..., 0]
 
 
 def smooth(heights: Tensor, weight: Tensor, factors: Factors) -> Tensor:
@@ -100,7 +118,10 @@ def smooth(heights: Tensor, weight: Tensor, factors: Factors) -> Tensor:
 def first_guess(
     heights: Tensor, weight: Tensor, config: StateModelConfig, spacing_km: tuple[float, float]
 ) -> Tensor:
-    """Return the start of the solver, in float32 and outside autograd and autocast.
+    """Return the start of the solver, float32, outside autograd and autocast.
+
+    The OI is computed in float64: conjugate gradients amplify rounding errors, and the maps are
+    not to depend on how windows are batched.
 
     Args:
         heights: normalised, finite (zero where unobserved), shape (batch, time, lat, lon).
@@ -117,15 +138,15 @@ def first_guess(
         (columns, spacing_km[1], config.start_length_km),
     )
     with torch.no_grad(), torch.autocast(heights.device.type, enabled=False):
-        heights, weight = heights.float().contiguous(), weight.float().contiguous()
+        heights, weight = heights.double().contiguous(), weight.double().contiguous()
         if config.start == "oi":
             roots = [covariance_root(*axis).to(heights.device) for axis in axes]
             precision = weight / REFERENCE_ERROR**2
             factors = (roots[0], roots[1], roots[2])
-            return interpolate(heights, precision, factors, config.start_iterations)
+            return interpolate(heights, precision, factors, config.start_iterations).float()
         # a smoothing kernel of half the covariance's variance per axis: exp(−2 (d/L)²)
         kernels = [
             torch.from_numpy(gaussian_matrix(count, step, length / 2**0.5)).to(heights)
             for count, step, length in axes
         ]
-        return smooth(heights, weight, (kernels[0], kernels[1], kernels[2]))
+        return smooth(heights, weight, (kernels[0], kernels[1], kernels[2])).float()

@@ -25,7 +25,7 @@ from pipeline_spde.assimilation.start import first_guess
 from pipeline_spde.config import StateModelConfig
 
 RESIDUAL_SCALE = 3.0
-"""Factor on the observation residual given to the LSTM: brings its size near that of the prior's."""
+"""Factor on the observation residual given to the LSTM: near the size of the prior's residual."""
 _LEAST_RMS = 1e-6
 
 

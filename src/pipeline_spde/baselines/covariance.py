@@ -55,7 +55,11 @@ class AxisModes:
 
 
 def gaussian_modes(
-    nodes: ArrayLike, length: float, tolerance: float = 1e-12, circle: float | None = None
+    nodes: ArrayLike,
+    length: float,
+    tolerance: float = 1e-12,
+    circle: float | None = None,
+    weights: ArrayLike | None = None,
 ) -> AxisModes:
     """Return the modes of exp(−(d/length)²) on an axis.
 
@@ -68,6 +72,7 @@ def gaussian_modes(
         length: L, in the units of the nodes.
         tolerance: share of the variance that the dropped modes may hold.
         circle: circumference of a periodic axis; None: an open axis.
+        weights: how much the variance at each node counts; None: all alike, shape (n,).
 
     Raises:
         ValueError: the length is not positive.
@@ -78,11 +83,12 @@ def gaussian_modes(
     perimeter = circle or float(np.ptp(at)) + _IMAGE_LENGTHS * length
     count = int(np.ceil(_FREQUENCY_LIMIT * perimeter / (np.pi * length)))
     frequencies = 2 * np.pi / perimeter * np.arange(count + 1)
-    weights = np.sqrt(np.pi) * length / perimeter * np.exp(-((frequencies * length / 2) ** 2))
-    weights[1:] *= 2
+    spectrum = np.sqrt(np.pi) * length / perimeter * np.exp(-((frequencies * length / 2) ** 2))
+    spectrum[1:] *= 2
     identity = np.eye(2 * (count + 1))
-    raw = AxisModes(float(at.mean()), frequencies, np.sqrt(weights), identity, np.ones(0))
-    series = raw(at) / np.sqrt(at.size)
+    raw = AxisModes(float(at.mean()), frequencies, np.sqrt(spectrum), identity, np.ones(0))
+    share = np.ones(at.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    series = raw(at) * np.sqrt(share / share.sum())[:, None]
     _, singular, rotation = np.linalg.svd(series, full_matrices=False)
     shares = singular**2
     rest = shares.sum() - np.cumsum(shares)
@@ -127,6 +133,17 @@ class ProductModes:
     def spatial(self) -> int:
         """Number of spatial products."""
         return self.rows.size
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Position of the first product of each time mode."""
+        return np.asarray(np.cumsum(self.prefix) - self.prefix)
+
+    def left_out(self, time: ArrayLike) -> Array:
+        """Return the share of the prior variance, averaged in space, left out at times (n,)."""
+        plane = np.cumsum(self.lat.shares[self.rows] * self.lon.shares[self.columns])
+        kept = self.time(time)[:, : self.prefix.size] ** 2 @ plane[self.prefix - 1]
+        return np.asarray(np.maximum(1.0 - kept, 0.0))
 
     def points(self, y: ArrayLike, x: ArrayLike) -> Array:
         """Return the spatial products at points (n,), shape (n, spatial)."""

@@ -184,26 +184,31 @@ def _add_bars(
     bars: Mapping[Kind, str],
 ) -> None:
     """Put the colour bars side by side under the panels, each under a share of the columns."""
-    columns = grid.shape[1]
-    first_of: dict[Kind, AxesImage] = {}
+    images: dict[Kind, AxesImage] = {}
     for row, handles in zip(rows, drawn, strict=True):
         for panel, handle in zip(row, handles, strict=True):
-            first_of.setdefault(panel.kind, handle.image)
-    shown = [kind for kind in bars if kind in first_of]
-    groups = np.array_split(np.arange(columns), len(shown))
-    stacked = any(group.size == 0 for group in groups)
-    for kind, group in zip(shown, groups, strict=True):
-        axes = grid if stacked else grid[:, group]
-        image = first_of[kind]
+            images.setdefault(panel.kind, handle.image)
+    shown = [kind for kind in bars if kind in images]
+    for kind, columns in zip(shown, _bar_columns(rows, shown), strict=True):
         bar = figure.colorbar(
-            image,
-            ax=axes.ravel().tolist(),
+            images[kind],
+            ax=grid[:, columns].ravel().tolist(),
             location="bottom",
             label=bars[kind],
             shrink=0.9,
-            aspect=12 * max(len(group), 1),
+            aspect=12 * len(columns),
             pad=0.01,
-            extend="max" if image.get_clim()[0] == 0 else "both",
+            extend="max" if images[kind].get_clim()[0] == 0 else "both",
         )
         bar.ax.tick_params(length=2, pad=1.5)
-        bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+
+
+def _bar_columns(rows: Sequence[PanelRow], shown: Sequence[Kind]) -> list[list[int]]:
+    """Return the columns under which each bar goes: its own ones, else an even share."""
+    columns = range(len(rows[0]))
+    kinds = [{row[column].kind for row in rows} for column in columns]
+    if all(len(of_column) == 1 for of_column in kinds):
+        return [[column for column in columns if kinds[column] == {kind}] for kind in shown]
+    shares = np.array_split(np.arange(len(rows[0])), len(shown))
+    everywhere = list(columns)
+    return [share.tolist() or everywhere for share in shares]

@@ -16,12 +16,14 @@ from typing import Any
 import cmocean
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ QUANTITIES = {
     "adt": "absolute dynamic topography",
 }
 
-RC_PARAMS: dict[str, Any] = {
+RC_PARAMS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -103,6 +105,10 @@ SPEED_MAP = cmocean.cm.speed
 SCORE_MAP = cmocean.cm.deep_r
 
 
+# columns of equal length: a dict of lists (JSON), a DataFrame or an xarray Dataset
+Series = Mapping[str, Any] | pd.DataFrame
+
+
 @dataclass(frozen=True)
 class Scale:
     """A colour map with limits, shared by compared panels."""
@@ -121,11 +127,9 @@ def context() -> Iterator[None]:
 
 def new_figure(height: float, width: float = PAGE_WIDTH) -> Figure:
     """Return an empty figure in inches, on an Agg canvas that no global registry knows."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     return figure
 
 
@@ -273,7 +277,7 @@ def corner_text(axes: Axes, text: str) -> Text:
     )
 
 
-def as_times(data: Mapping[str, Any]) -> NDArray[np.datetime64]:
+def as_times(data: Series) -> NDArray[np.datetime64]:
     """Return `data["time"]` (a dict, DataFrame or Dataset; text or dates) as datetime64[ns]."""
     return np.asarray(data["time"], dtype="datetime64[ns]")
 

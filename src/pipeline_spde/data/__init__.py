@@ -1,0 +1,1 @@
+"""Data: simulated and real sources, observing systems, patches."""

@@ -1,0 +1,309 @@
+"""Training and validation windows: what is learned from, as a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline_spde.config import PatchConfig, Period, Task
+from pipeline_spde.data.patches import Triple
+from pipeline_spde.data.windows import (
+    Batch,
+    WindowCutter,
+    days_of,
+    make_inputs,
+    ocean_columns,
+    on_days,
+    patch_plan,
+)
+from pipeline_spde.fields import GriddedObservations, Maps
+
+_VALIDATION_BATCH = 4
+
+Sample = tuple[NDArray, NDArray, NDArray, NDArray, NDArray, str]
+"""heights, observed, error, ocean, truth, name"""
+
+
+class TrainingWindows:
+    """Batches of windows that lie wholly inside the training period.
+
+    Batch number `step` depends on the seed and the step alone, and its samples on nothing else
+    than their number: any process can make its share, in any order, after any interruption.
+
+    Args:
+        observations: gridded observations with the mean in.
+        truth: maps of every day of `period`.
+        mean: mean height of the training period, m, shape (lat, lon).
+        std: standard deviation of the anomalies, m.
+        task: which days of a window are observed.
+        window_days: length of the window.
+        patches: size and strides of the patches.
+        period: the training period.
+        batch_size: windows per optimiser step, over all processes.
+        augment: symmetries of the dynamics, and masks of other windows with fresh noise.
+        seed: of the draws.
+
+    Raises:
+        ValueError: days of truth are missing, grids differ, or a window does not fit the period.
+    """
+
+    def __init__(
+        self,
+        observations: GriddedObservations,
+        truth: Maps,
+        mean: NDArray[np.float64],
+        std: float,
+        *,
+        task: Task,
+        window_days: int,
+        patches: PatchConfig,
+        period: Period,
+        batch_size: int,
+        augment: bool,
+        seed: int,
+    ) -> None:
+        _check_grids(observations, truth)
+        self.truth = days_of(truth, period, "truth of the training period")
+        daily = on_days(observations, period.start, period.end)
+        grid = truth.grid
+        plan = patch_plan(grid, period.days, window_days, patches, patches.stride_days)
+        self.cutter = WindowCutter(daily, grid, mean, std, task, plan)
+        self.columns = ocean_columns(plan, grid)
+        self.batch_size = batch_size
+        self.augment = augment
+        self.seed = seed
+
+    def batch(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
+        """Return the share of process `rank` of batch number `step`."""
+        rows = list(self.columns)
+        # one row of patches per batch: its cells have one zonal spacing
+        row = rows[int(np.random.default_rng([self.seed, step]).integers(len(rows)))]
+        shares = range(rank, self.batch_size, processes)
+        generators = [np.random.default_rng([self.seed, step, number]) for number in shares]
+        samples = [self._sample(row, generator) for generator in generators]
+        return _collate(samples, self.cutter.spacing((0, row, 0)))
+
+    def _sample(self, row: int, rng: np.random.Generator) -> Sample:
+        cutter, days = self.cutter, self.cutter.plan.starts[0]
+        column = int(rng.choice(self.columns[row]))
+        place = (int(rng.choice(days)), row, column)
+        ocean = cutter.ocean(place)
+        heights = cutter.plan.cut(self.truth.height, place)
+        truth = np.where(ocean, cutter.normalised(heights, place), np.float32(0))
+        name = f"{self.truth.time[place[0]].astype('datetime64[D]')} at {place[1:]}"
+        if not self.augment:
+            return (cutter.heights(place), *cutter.mask(place), ocean, truth, name)
+        masked = (int(rng.choice(days)), row, column)
+        observed, error = cutter.mask(masked)
+        truth, ocean = flip_ocean(truth, ocean, rng)
+        observed, error = flip_sampling(observed, error, rng)
+        noise = rng.standard_normal(truth.shape, dtype=np.float32)
+        noisy = truth + np.where(observed, error, np.float32(0)) * noise
+        name += f", masks of {self.truth.time[masked[0]].astype('datetime64[D]')}"
+        return noisy, observed, error, ocean, truth, name
+
+
+def flip_ocean(
+    truth: NDArray, ocean: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return a truth (time, lat, lon) and its ocean (lat, lon) under a random symmetry.
+
+    With q the potential vorticity and ψ the stream function, q_t + J(ψ, q) + β ψ_x = 0 is kept by
+    (y, ψ) → (−y, −ψ) and by (t, x) → (−t, −x): a flip of latitude changes the sign of the
+    anomaly, a flip of longitude comes with a reversal of time (forcing and friction are neglected).
+    Both leave an eastward jet eastward.
+    """
+    if rng.random() < 0.5:
+        truth, ocean = -truth[:, ::-1], ocean[::-1]
+    if rng.random() < 0.5:
+        truth, ocean = truth[::-1, :, ::-1], ocean[:, ::-1]
+    return truth, ocean
+
+
+def flip_sampling(
+    observed: NDArray[np.bool_], error: NDArray, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray]:
+    """Return masks and errors (time, lat, lon) mirrored at random: tracks slant either way."""
+    for axis in (1, 2):
+        if rng.random() < 0.5:
+            observed, error = np.flip(observed, axis), np.flip(error, axis)
+    return observed, error
+
+
+class ValidationWindows:
+    """Windows of the real observations around days spread over the validation period.
+
+    Targets lie inside the period and windows reach at most half their length out of it. Only the
+    target day of the truth is used.
+
+    Args:
+        observations: gridded observations with the mean in.
+        truth: maps of the days of `period` at least.
+        mean: mean height of the training period, m, shape (lat, lon).
+        std: standard deviation of the anomalies of the training period, m.
+        task: which days of a window are observed.
+        window_days: length of the window.
+        patches: size and strides of the patches.
+        period: the validation period.
+        days: number of target days.
+    """
+
+    def __init__(
+        self,
+        observations: GriddedObservations,
+        truth: Maps,
+        mean: NDArray[np.float64],
+        std: float,
+        *,
+        task: Task,
+        window_days: int,
+        patches: PatchConfig,
+        period: Period,
+        days: int,
+    ) -> None:
+        _check_grids(observations, truth)
+        self.truth = days_of(truth, period, "truth of the validation period")
+        offsets = task.offsets(window_days)
+        first = period.start + timedelta(days=offsets[0])
+        daily = on_days(observations, first, period.end + timedelta(days=offsets[-1]))
+        plan = patch_plan(truth.grid, daily.time.size, window_days, patches, 1)
+        self.cutter = WindowCutter(daily, truth.grid, mean, std, task, plan)
+        self.target_index = task.target_index(window_days)
+        # windows reach at most half their length out of the period, as config.py supposes
+        earliest = max(-offsets[0] - window_days // 2, 0)
+        if earliest >= period.days:
+            raise ValueError(
+                f"the validation period {period} is too short: a window of {window_days} days for "
+                f"task {task.name} would reach more than half its length out of it"
+            )
+        spread = np.linspace(earliest, period.days - 1, min(days, period.days - earliest))
+        targets = np.unique(spread.round().astype(int))
+        self.batches = [
+            tuple((int(day), row, column) for day in targets[i : i + _VALIDATION_BATCH])
+            for row, columns in ocean_columns(plan, truth.grid).items()
+            for column in columns
+            for i in range(0, targets.size, _VALIDATION_BATCH)
+        ]
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`; the truth is zero but on the target day."""
+        places: tuple[Triple, ...] = self.batches[number]
+        inputs = self.cutter.inputs(places)
+        truth = torch.zeros_like(inputs.height_anomaly)
+        for i, place in enumerate(places):
+            # the window that starts at `place[0]` has day number place[0] of the period as target
+            heights = self.cutter.plan.cut(
+                np.broadcast_to(self.truth.height[place[0]], self.cutter.plan.shape), place
+            )[0]
+            target = np.where(self.cutter.ocean(place), self.cutter.normalised(heights, place), 0)
+            truth[i, self.target_index] = torch.from_numpy(target.astype(np.float32))
+        names = tuple(str(self.truth.time[place[0]].astype("datetime64[D]")) for place in places)
+        return Batch(inputs, truth, names)
+
+
+class WindowData(pl.LightningDataModule):
+    """Loaders for the Trainer; an epoch is the steps between two validations.
+
+    Args:
+        training: the training windows.
+        validation: the validation windows.
+        steps: optimiser steps in all.
+        epoch_steps: steps between validations.
+        workers: processes that prepare batches (0: the main one does).
+    """
+
+    def __init__(
+        self,
+        training: TrainingWindows,
+        validation: ValidationWindows,
+        *,
+        steps: int,
+        epoch_steps: int,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.training = training
+        self.validation = validation
+        self.steps = steps
+        self.epoch_steps = epoch_steps
+        self.workers = workers
+
+    def train_dataloader(self) -> DataLoader:
+        """Return a loader of the steps from the present one to the next validation."""
+        first = self._trainer.global_step
+        steps = range(first, min(first + self.epoch_steps, self.steps))
+        share = (self._trainer.global_rank, self._trainer.world_size)
+        return self._loader(_TrainingSteps(self.training, steps, *share))
+
+    def val_dataloader(self) -> DataLoader:
+        """Return a loader of this process's share of the validation batches."""
+        rank, processes = self._trainer.global_rank, self._trainer.world_size
+        numbers = range(rank, len(self.validation.batches), processes)
+        return self._loader(_ValidationBatches(self.validation, numbers))
+
+    @property
+    def _trainer(self) -> pl.Trainer:
+        if self.trainer is None:
+            raise RuntimeError("the data module is not attached to a Trainer; pass it to fit()")
+        return self.trainer
+
+    def _loader(self, dataset: Dataset) -> DataLoader:
+        return DataLoader(
+            dataset, batch_size=None, shuffle=False, num_workers=self.workers, collate_fn=_as_is
+        )
+
+
+class _TrainingSteps(Dataset):
+    """The batches of some steps."""
+
+    def __init__(self, windows: TrainingWindows, steps: range, rank: int, processes: int) -> None:
+        self.windows, self.steps, self.share = windows, steps, (rank, processes)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.windows.batch(self.steps[index], *self.share)
+
+
+class _ValidationBatches(Dataset):
+    """Some of the validation batches."""
+
+    def __init__(self, windows: ValidationWindows, numbers: range) -> None:
+        self.windows, self.numbers = windows, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.windows.batch(self.numbers[index])
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _check_grids(observations: GriddedObservations, truth: Maps) -> None:
+    if not observations.grid.same_axes(truth.grid):
+        raise ValueError(
+            f"observations lie on a grid of {observations.grid.shape} cells within "
+            f"{observations.grid.bounds}, the truth on {truth.grid.shape} within "
+            f"{truth.grid.bounds}; bin the observations to the grid of the truth"
+        )
+    if observations.quantity != truth.quantity:
+        raise ValueError(
+            f"observations hold {observations.quantity}, the truth {truth.quantity}; convert one"
+        )
+
+
+def _collate(samples: list[Sample], spacing_km: tuple[float, float]) -> Batch:
+    *arrays, names = zip(*samples, strict=True)
+    heights, observed, error, ocean, truth = (np.stack(part) for part in arrays)
+    inputs = make_inputs(heights, observed, error, ocean, spacing_km)
+    return Batch(inputs, torch.from_numpy(truth.astype(np.float32)), tuple(names))

@@ -1,0 +1,1 @@
+"""Training of the neural solvers: losses, Lightning modules, schedules, resuming."""

@@ -1,0 +1,327 @@
+"""Train the state model (4DVarNet), or fine-tune it for another task or domain."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import Logger
+
+from pipeline_spde.assimilation.checkpoint import StateCheckpoint, load_weights, read_torch
+from pipeline_spde.assimilation.state_solver import StateSolver
+from pipeline_spde.config import (
+    PatchConfig,
+    Period,
+    StateModelConfig,
+    Task,
+    TrainingConfig,
+)
+from pipeline_spde.data.datamodule import TrainingWindows, ValidationWindows, WindowData
+from pipeline_spde.fields import GriddedObservations, Maps
+from pipeline_spde.files import DataError, sha256
+from pipeline_spde.io import code_version
+from pipeline_spde.training.keeping import Keeper, write_log
+from pipeline_spde.training.module import StateTraining
+from pipeline_spde.trees import config_hash
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training did.
+
+    Attributes:
+        checkpoint: the file written.
+        log: CSV with one line per validation.
+        steps: optimiser steps taken in all.
+        best_step: step of the weights kept.
+        best_rmse_m: their validation RMSE in m.
+        stopped_early: True when the patience ran out before the steps.
+        resumed_from: step at which an interrupted training was taken up, or 0.
+        precision: that of the arithmetic, as Lightning names it.
+        parameters: number of trained values.
+        seconds: wall time of training and validation, interruptions left out.
+    """
+
+    checkpoint: Path
+    log: Path
+    steps: int
+    best_step: int
+    best_rmse_m: float
+    stopped_early: bool
+    resumed_from: int
+    precision: str
+    parameters: int
+    seconds: float
+
+
+def train(
+    observations: GriddedObservations,
+    truth: Maps,
+    mean: NDArray[np.float64],
+    std: float,
+    task: Task,
+    model: StateModelConfig,
+    training: TrainingConfig,
+    patches: PatchConfig,
+    train_period: Period,
+    validation_period: Period,
+    seed: int,
+    work_dir: Path,
+    checkpoint: Path,
+    init_from: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    progress: bool = True,
+) -> TrainingReport:
+    """Train a state solver and write its best weights to `checkpoint`.
+
+    The state of the training goes to `work_dir` at every validation; a training that was cut off
+    goes on from there when everything it depends on is unchanged, and ends with the same weights
+    as one that was not.
+
+    Args:
+        observations: gridded observations with the mean in.
+        truth: maps of every day of both periods; used in losses and validation only.
+        mean: mean height of the training period, m, shape (lat, lon).
+        std: standard deviation of the anomalies of the training period, m.
+        task: mapping, nrt or for{n}.
+        model: the architecture.
+        training: loss, optimisation and budget.
+        patches: size and strides of patches.
+        train_period: training windows lie wholly inside.
+        validation_period: validation targets lie inside.
+        seed: of weights, batches and dropout.
+        work_dir: folder for the state of the training; may be deleted afterwards.
+        checkpoint: file for the best weights; the log `training.csv` goes beside it.
+        init_from: checkpoint whose weights are the start (same architecture, any task or domain).
+        loggers: Lightning loggers.
+        progress: show a bar when on a terminal.
+
+    Raises:
+        ValueError: data, periods and model do not fit together.
+        RuntimeError: the loss became infinite or NaN.
+    """
+    job = _Job(
+        task, model, training, patches, train_period, validation_period, seed, float(std), init_from
+    )
+    identity = config_hash([job.settings(), _digest(observations, truth, mean)])
+    log_file = checkpoint.parent / "training.csv"
+    keeper = Keeper(work_dir, log_file, identity, training.steps, training.patience)
+    precision = choose_precision(training.precision, training.accelerator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        data = job.data(observations, truth, mean)
+        solver = job.solver(data)
+        resumed_from = _fit(job, solver, data, keeper, precision, loggers, progress)
+    kept = read_torch(keeper.last)["callbacks"][keeper.state_key]
+    sea_level = float(np.mean(mean[truth.grid.ocean]))
+    _checkpoint(job, solver, kept, sea_level).save(checkpoint)
+    write_log(log_file, kept["rows"])
+    last_step, seconds = kept["rows"][-1][:2]
+    return TrainingReport(
+        checkpoint=checkpoint,
+        log=log_file,
+        steps=int(last_step),
+        best_step=kept["best_step"],
+        best_rmse_m=kept["best_rmse"],
+        stopped_early=last_step < training.steps,
+        resumed_from=resumed_from,
+        precision=precision,
+        parameters=sum(value.numel() for value in solver.parameters()),
+        seconds=seconds,
+    )
+
+
+def choose_precision(wanted: str, accelerator: str) -> Any:
+    """Return the arithmetic to use: `wanted`, or for "auto" bfloat16 where the device has it.
+
+    Processors without bfloat16 instructions (avx512_bf16, amx_bf16) would emulate it slowly.
+    """
+    if wanted != "auto":
+        return wanted
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if _cpu_has_bfloat16() else "32-true"
+
+
+def _cpu_has_bfloat16() -> bool:
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The arguments of `train` that decide its result, the data aside."""
+
+    task: Task
+    model: StateModelConfig
+    training: TrainingConfig
+    patches: PatchConfig
+    train_period: Period
+    validation_period: Period
+    seed: int
+    std: float
+    init_from: Path | None
+
+    def settings(self) -> dict[str, Any]:
+        """Return them as a JSON-able tree; what does not change numbers is left out."""
+        idle = {"workers", "devices", "accelerator"}
+        return {
+            "task": self.task.name,
+            "model": self.model.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude=idle),
+            "patches": self.patches.model_dump(mode="json"),
+            "train_period": str(self.train_period),
+            "validation_period": str(self.validation_period),
+            "seed": self.seed,
+            "std_m": self.std,
+            "init_from": None if self.init_from is None else sha256(self.init_from),
+        }
+
+    def data(
+        self, observations: GriddedObservations, truth: Maps, mean: NDArray[np.float64]
+    ) -> WindowData:
+        """Return the training and validation windows."""
+        training = self.training
+        if training.batch_size % training.devices:
+            raise ValueError(
+                f"training.batch_size: {training.batch_size} windows cannot be shared evenly by "
+                f"{training.devices} processes (training.devices); choose a multiple"
+            )
+        common: dict[str, Any] = {
+            "task": self.task,
+            "window_days": self.model.window_days,
+            "patches": self.patches,
+        }
+        windows = TrainingWindows(
+            observations, truth, mean, self.std, **common,
+            period=self.train_period, batch_size=training.batch_size,
+            augment=training.augment, seed=self.seed,
+        )  # fmt: skip
+        validation = ValidationWindows(
+            observations, truth, mean, self.std, **common,
+            period=self.validation_period, days=training.validation_days,
+        )  # fmt: skip
+        return WindowData(
+            windows, validation, steps=training.steps, epoch_steps=training.validate_every,
+            workers=training.workers,
+        )  # fmt: skip
+
+    def solver(self, data: WindowData) -> StateSolver:
+        """Return the solver to train, with the weights of `init_from` if any."""
+        rows = sorted(data.training.columns)
+        spacing = data.training.cutter.spacing((0, rows[len(rows) // 2], 0))
+        solver = StateSolver(self.model, spacing)
+        if self.init_from is not None:
+            load_weights(solver, StateCheckpoint.load(self.init_from).weights)
+        return solver
+
+
+def _digest(observations: GriddedObservations, truth: Maps, mean: NDArray[np.float64]) -> str:
+    """Return a hash of the data."""
+    digest = hashlib.sha256()
+    arrays = (
+        truth.time, truth.height, mean, observations.time, observations.height,
+        observations.observed, observations.error,
+    )  # fmt: skip
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _fit(
+    job: _Job,
+    solver: StateSolver,
+    data: WindowData,
+    keeper: Keeper,
+    precision: Any,
+    loggers: Sequence[Logger],
+    progress: bool,
+) -> int:
+    """Train from the start or from `last.ckpt`; return the step it was taken up at (0: start)."""
+    resumed_from, finished = _earlier_work(keeper.last, keeper.identity)
+    if finished:
+        logger.info("this training is finished already: its result is taken from %s", keeper.last)
+        return resumed_from
+    keeper.last.parent.mkdir(parents=True, exist_ok=True)
+    module = StateTraining(solver, job.task, job.training, job.std, job.seed)
+    module.to(memory_format=torch.channels_last)
+    training = job.training
+    logger.info(
+        "training for %s: %d steps of %d windows from step %d, %d parameters, %s, %d process(es)",
+        job.task.name, training.steps, training.batch_size, resumed_from,
+        sum(value.numel() for value in solver.parameters()), precision, training.devices,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        # spawned, not forked: a forked process may not use the threads of its parent
+        strategy="ddp_spawn" if training.devices > 1 else "auto",
+        precision=precision,
+        max_steps=training.steps,
+        max_epochs=-1,
+        reload_dataloaders_every_n_epochs=1,
+        gradient_clip_val=training.gradient_clip,
+        callbacks=[keeper],
+        logger=list(loggers) or False,
+        log_every_n_steps=min(50, training.validate_every),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        inference_mode=False,  # the exact gradient needs autograd in validation too
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress and sys.stderr.isatty(),
+    )
+    start = keeper.last if resumed_from else None
+    trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    return resumed_from
+
+
+def _earlier_work(last: Path, identity: str) -> tuple[int, bool]:
+    """Return (step, finished) of an interrupted training to go on with, or (0, False)."""
+    if not last.is_file():
+        return 0, False
+    try:
+        kept = read_torch(last)["callbacks"]["keeper"]
+    except (DataError, KeyError, TypeError) as error:
+        logger.warning("an earlier training cannot be taken up (%s); starting anew", error)
+        return 0, False
+    if kept["identity"] != identity:
+        logger.warning("%s belongs to other data or settings; starting anew", last)
+        return 0, False
+    return int(kept["rows"][-1][0]), bool(kept["finished"])
+
+
+def _checkpoint(
+    job: _Job, solver: StateSolver, kept: Mapping[str, Any], sea_level: float
+) -> StateCheckpoint:
+    """Return the best weights with their description; wall times are left out of it."""
+    settings = job.settings()
+    return StateCheckpoint(
+        model=job.model,
+        weights=kept["best_weights"],
+        task=job.task.name,
+        mean=sea_level,
+        std=job.std,
+        spacing_km=solver.spacing_km,
+        seed=job.seed,
+        config_hash=config_hash(settings),
+        version=code_version(),
+        training=settings
+        | {
+            "steps_taken": int(kept["rows"][-1][0]),
+            "best_step": kept["best_step"],
+            "best_validation_rmse_m": kept["best_rmse"],
+            "validation_rmse_m": [[int(row[0]), row[3]] for row in kept["rows"]],
+        },
+    )

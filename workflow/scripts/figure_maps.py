@@ -1,0 +1,44 @@
+"""Draw the maps of all methods on some days."""
+
+from pathlib import Path
+
+import typer
+
+from pipeline_spde import runtime
+from pipeline_spde.figures import maps as panels
+from pipeline_spde.files import load_netcdf, write_figure
+from pipeline_spde.stages import FiguresStage
+
+
+def main(
+    config: runtime.ConfigOption,
+    domain: runtime.DomainOption,
+    task: runtime.TaskOption,
+    maps: runtime.FilesArgument,
+    observations: runtime.FileOption,
+    output: runtime.FileOption,
+    truth: Path | None = None,
+    log: runtime.LogOption = None,
+) -> None:
+    """Two rows a day when there is a truth: maps and errors."""
+    stage = FiguresStage.model_validate_json(config)
+    with runtime.stage_run(
+        "figures",
+        stage,
+        outputs={"figure": output},
+        inputs=runtime.named(maps, observations=observations, truth=truth),
+        log=log,
+        marker=None,
+        title="Draw the maps of all methods on some days",
+        wildcards={"domain": domain, "task": task, "figure": "maps"},
+    ) as run:
+        true = load_netcdf(truth) if truth else None
+        drawn = {path.stem: load_netcdf(path) for path in maps}
+        seen = load_netcdf(observations)
+        figure = panels.reconstruction_panels(seen, drawn, stage.days, true)
+        write_figure(figure, output, stage.dpi)
+        run.artifacts.append(str(output))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,48 @@
+"""Draw which scales the maps of all methods resolve: score contours and spectra."""
+
+import typer
+
+from pipeline_spde import io, runtime
+from pipeline_spde.figures import spectra
+from pipeline_spde.files import load_netcdf, write_figure
+from pipeline_spde.scores.spectra import score_spectra
+from pipeline_spde.stages import FiguresStage
+
+
+def main(
+    config: runtime.ConfigOption,
+    domain: runtime.DomainOption,
+    task: runtime.TaskOption,
+    maps: runtime.FilesArgument,
+    truth: runtime.FileOption,
+    output: runtime.FileOption,
+    psd: runtime.FileOption,
+    log: runtime.LogOption = None,
+) -> None:
+    """The 0.5 line is where the error is half as energetic as the truth."""
+    stage = FiguresStage.model_validate_json(config)
+    with runtime.stage_run(
+        "figures",
+        stage,
+        outputs={"contours": output, "psd": psd},
+        inputs=runtime.named(maps, truth=truth),
+        log=log,
+        marker=None,
+        title="Resolved scales",
+        wildcards={"domain": domain, "task": task, "figure": "spectra"},
+    ) as run:
+        true = io.read_maps(truth).between(stage.period.start, stage.period.end)
+        reference = true.to_dataset()[true.quantity]
+        fields, zonal = {}, {}
+        for path in maps:
+            estimate = load_netcdf(path)[true.quantity]
+            fields[path.stem], zonal[path.stem] = score_spectra(
+                truth=reference, estimate=estimate, margin_degrees=stage.margin
+            )
+        write_figure(spectra.score_contours(fields), output, stage.dpi)
+        write_figure(spectra.psd(zonal), psd, stage.dpi)
+        run.artifacts += [str(output), str(psd)]
+
+
+if __name__ == "__main__":
+    typer.run(main)

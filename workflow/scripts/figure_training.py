@@ -1,0 +1,39 @@
+"""Draw how the network learned."""
+
+import pandas as pd
+import typer
+
+from pipeline_spde import runtime
+from pipeline_spde.figures import training
+from pipeline_spde.files import read_json, write_figure
+from pipeline_spde.stages import FiguresStage
+
+
+def main(
+    config: runtime.ConfigOption,
+    domain: runtime.DomainOption,
+    task: runtime.TaskOption,
+    curve: runtime.FileOption,
+    tuning: runtime.FileOption,
+    output: runtime.FileOption,
+    log: runtime.LogOption = None,
+) -> None:
+    """Loss, validation error against the tuned OI, learning rate."""
+    stage = FiguresStage.model_validate_json(config)
+    with runtime.stage_run(
+        "figures",
+        stage,
+        outputs={"figure": output},
+        inputs={"curve": curve, "tuning": tuning},
+        log=log,
+        marker=None,
+        title="Training curves",
+        wildcards={"domain": domain, "task": task, "figure": "training"},
+    ) as run:
+        baseline = read_json(tuning)["rmse_m"]
+        write_figure(training.curves(pd.read_csv(curve), baseline), output, stage.dpi)
+        run.artifacts.append(str(output))
+
+
+if __name__ == "__main__":
+    typer.run(main)
