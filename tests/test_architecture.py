@@ -18,9 +18,9 @@ FLOORS = {
     "periods": 0,
     "config": 0.5,
     "grids": 0.5,
-    "land": 1,
+    "land": 0.75,
     "scores": 1,
-    "figures": 1.5,  # draws the land mask
+    "figures": 1,
     "tracking": 1,
     "stages": 1.5,
     "fields": 2,

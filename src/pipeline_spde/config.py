@@ -82,15 +82,15 @@ class TwinConfig(FrozenModel):
     nodes: int | None = Field(None, ge=32, le=2048)
     """Grid points per side of the periodic box; None: chosen from the domain's resolution."""
     side_km: Positive = 1440.0
-    deformation_radius_km: Positive = 30.0
-    jet_speed: Positive = 0.6
+    deformation_radius_km: Positive = 38.0
+    jet_speed: Positive = 0.7
     """Target speed of the upper-layer mean jet relative to the lower layer, m/s."""
     jet_width_km: Positive = 80.0
     spin_up_days: int = Field(600, ge=0)
     time_step_s: Positive | None = None
     """None: chosen from the CFL limit."""
-    bottom_drag_days: Positive = 20.0
-    relaxation_days: Positive = 60.0
+    bottom_drag_days: Positive = 8.0
+    relaxation_days: Positive = 30.0
     """Time in which the zonal mean of the upper layer is drawn back to the jet."""
     thickness_ratio: Positive = 0.25
     """Depth of the upper layer over that of the lower one."""
@@ -230,9 +230,9 @@ class StateModelConfig(FrozenModel):
     gradient_step: float = 0.2
     """Initial value of the learned step along the plain gradient."""
     start: Literal["oi", "smooth", "zeros"] = "oi"
-    start_iterations: int = Field(20, ge=1)
-    start_length_km: Positive = 113.0
-    start_length_days: Positive = 8.0
+    start_iterations: int = Field(25, ge=1)
+    start_length_km: Positive = 85.0
+    start_length_days: Positive = 6.0
 
     @model_validator(mode="after")
     def _odd(self) -> StateModelConfig:

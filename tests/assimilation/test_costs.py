@@ -72,4 +72,6 @@ def test_prior_cost_is_zero_for_the_identity() -> None:
 
 
 def test_upsampling_keeps_a_constant() -> None:
-    torch.testing.assert_close(upsample(torch.full((1, 2, 3, 3), 7.0), 2), torch.full((1, 2, 6, 6), 7.0))
+    torch.testing.assert_close(
+        upsample(torch.full((1, 2, 3, 3), 7.0), 2), torch.full((1, 2, 6, 6), 7.0)
+    )

@@ -16,7 +16,11 @@ def test_an_untrained_net_proposes_no_update() -> None:
 def test_cell_follows_the_lstm_equations() -> None:
     torch.manual_seed(0)
     net = GradientNet(channels=2, days=2, hidden=3, pooling=1)
-    gradient, hidden, cell = torch.randn(1, 2, 5, 5), torch.randn(1, 3, 5, 5), torch.randn(1, 3, 5, 5)
+    gradient, hidden, cell = (
+        torch.randn(1, 2, 5, 5),
+        torch.randn(1, 3, 5, 5),
+        torch.randn(1, 3, 5, 5),
+    )
     _, (new_hidden, new_cell) = net(gradient, (hidden, cell))
     enter, forget, leave, content = net.gates(torch.cat([gradient, hidden], 1)).split(3, dim=1)
     expected = forget.sigmoid() * cell + enter.sigmoid() * content.tanh()

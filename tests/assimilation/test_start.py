@@ -50,7 +50,9 @@ def dense_kriging(heights: NDArray, observed: NDArray, error: NDArray) -> NDArra
 
 def test_oi_start_converges_to_dense_kriging(rng: np.random.Generator) -> None:
     heights, observed, error = case(rng)
-    expected = np.stack([dense_kriging(*parts) for parts in zip(heights, observed, error, strict=True)])
+    expected = np.stack(
+        [dense_kriging(*parts) for parts in zip(heights, observed, error, strict=True)]
+    )
     distances = [
         np.abs(guess(heights, observed, error, start_iterations=n).numpy() - expected).max()
         for n in (5, 20, 300)
@@ -85,8 +87,9 @@ def test_root_reproduces_the_covariance() -> None:
 
 def test_separable_product_and_its_adjoint(rng: np.random.Generator) -> None:
     factors = tuple(torch.from_numpy(rng.standard_normal(s)) for s in ((3, 2), (4, 3), (5, 2)))
-    z, x = torch.from_numpy(rng.standard_normal((2, 2, 3, 2))), torch.from_numpy(
-        rng.standard_normal((2, 3, 4, 5))
+    z, x = (
+        torch.from_numpy(rng.standard_normal((2, 2, 3, 2))),
+        torch.from_numpy(rng.standard_normal((2, 3, 4, 5))),
     )
     expected = torch.einsum("ta,yb,xc,nabc->ntyx", *factors, z)
     torch.testing.assert_close(to_state(factors, z), expected)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -37,7 +36,7 @@ def inputs(seed: int = 0, shape: tuple[int, ...] = (2, 3, 8, 12)) -> tuple[Tenso
 
 
 @pytest.mark.parametrize(("gradient", "start"), VARIANTS)
-@settings(max_examples=8)
+@settings(max_examples=8, deadline=None)
 @given(
     junk=st.sampled_from([0.0, 1e30, -3.0, float("nan"), float("inf"), float("-inf")]),
     junk_error=st.sampled_from([0.0, -1.0, 0.1, float("nan"), float("inf")]),
@@ -64,7 +63,9 @@ def test_an_observed_value_matters(gradient: str, start: str) -> None:
     seen = (observed & ocean[:, None]).nonzero()[0]
     other = heights.clone()
     other[tuple(seen)] += 1
-    assert not torch.equal(model(heights, observed, error, ocean), model(other, observed, error, ocean))
+    assert not torch.equal(
+        model(heights, observed, error, ocean), model(other, observed, error, ocean)
+    )
 
 
 def test_a_smaller_error_brings_the_state_closer_to_the_observation() -> None:
@@ -72,7 +73,9 @@ def test_a_smaller_error_brings_the_state_closer_to_the_observation() -> None:
     heights, observed, error, ocean = inputs()
     seen = observed & ocean[:, None]
     misfits = [
-        (model(heights, observed, torch.full_like(error, sigma), ocean) - heights)[seen].square().mean()
+        (model(heights, observed, torch.full_like(error, sigma), ocean) - heights)[seen]
+        .square()
+        .mean()
         for sigma in (0.05, 0.5)
     ]
     assert misfits[0] < misfits[1]
@@ -176,10 +179,9 @@ def test_a_size_not_divisible_by_the_pooling_is_refused() -> None:
         solver()(*inputs(shape=(1, 3, 7, 8)))
 
 
-def test_results_do_not_depend_on_numpy_or_torch_seeds() -> None:
+def test_results_do_not_depend_on_the_global_seed() -> None:
     model = solver().eval()
     torch.manual_seed(1)
     first = model(*inputs())
     torch.manual_seed(2)
-    np.random.seed(3)
     assert torch.equal(first, model(*inputs()))

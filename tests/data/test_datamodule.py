@@ -134,16 +134,16 @@ def test_land_is_never_observed_and_its_truth_is_zero(ocean: Any) -> None:
 
 
 def test_flips_follow_the_symmetries_of_the_dynamics(ocean: Any) -> None:
-    """A Rossby wave cos(kx + ly − ωt) with ω = −βk/(k² + l²) is turned into one."""
-    k, l, beta = 2.0, 1.0, 3.0
+    """A Rossby wave cos(kx + my − ωt) with ω = −βk/(k² + m²) is turned into one."""
+    k, m, beta = 2.0, 1.0, 3.0
     t, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (5, 6, 7)), indexing="ij")
-    omega = -beta * k / (k**2 + l**2)
-    field = np.cos(k * x + l * y - omega * t + 0.3)
+    omega = -beta * k / (k**2 + m**2)
+    field = np.cos(k * x + m * y - omega * t + 0.3)
     seen = set()
     for seed in range(20):
         flipped, _ = flip_ocean(field, np.ones((6, 7), bool), np.random.default_rng(seed))
         waves = {
-            (sign, phase): sign * np.cos(k * x + s * l * y - omega * t + phase)
+            (sign, phase): sign * np.cos(k * x + s * m * y - omega * t + phase)
             for s, sign, phase in ((1, 1, 0.3), (-1, -1, 0.3), (-1, 1, -0.3), (1, -1, -0.3))
         }
         kinds = [key for key, wave in waves.items() if np.allclose(flipped, wave)]
@@ -207,15 +207,13 @@ def test_forecast_days_are_hidden_by_the_mask() -> None:
 def test_spacing_is_that_of_the_patch(ocean: Any) -> None:
     grid = ocean[1].grid
     plan = patch_plan(grid, DAYS, 5, PatchConfig(lat=8, lon=8), 1)
-    cutter = WindowCutter(
-        ocean[0], grid, np.zeros(grid.shape), 1.0, Task(name="mapping"), plan
-    )
+    cutter = WindowCutter(ocean[0], grid, np.zeros(grid.shape), 1.0, Task(name="mapping"), plan)
     assert cutter.spacing((0, 0, 4)) == pytest.approx((grid.dy_km, grid.dx_km.mean()), abs=1e-3)
 
 
 def test_mistakes_are_named(ocean: Any) -> None:
     observations, truth = ocean
-    with pytest.raises(ValueError, match="10 of the 20 days of .* are missing"):
+    with pytest.raises(ValueError, match=r"10 of the 20 days of .* are missing"):
         windows((observations, truth.between("2013-01-06", "2013-01-15")))
     with pytest.raises(ValueError, match="3 days are less than one window of 5"):
         windows(ocean, period=Period(start="2013-01-06", end="2013-01-08"))

@@ -4,7 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_spde.data.patches import Blender, Patches, axis_starts, taper
@@ -18,6 +18,7 @@ def plans(draw: st.DrawFn) -> Patches:
     return Patches.plan(shape, patch, stride, periodic=draw(st.booleans()))
 
 
+@settings(deadline=None)
 @given(plans(), st.integers(0, 2**32 - 1))
 def test_blending_the_cut_patches_gives_the_field_back(plan: Patches, seed: int) -> None:
     field = np.random.default_rng(seed).standard_normal(plan.shape)
@@ -29,6 +30,7 @@ def test_blending_the_cut_patches_gives_the_field_back(plan: Patches, seed: int)
     np.testing.assert_allclose(blended, field, rtol=1e-13, atol=1e-13)
 
 
+@settings(deadline=None)
 @given(plans())
 def test_blending_weights_sum_to_one_and_are_positive(plan: Patches) -> None:
     blender = Blender(plan)
@@ -39,6 +41,7 @@ def test_blending_weights_sum_to_one_and_are_positive(plan: Patches) -> None:
     np.testing.assert_allclose(blended, 1.0, rtol=1e-14)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(1, 70), st.booleans())
 def test_starts_cover_every_cell_and_stay_inside(
     size: int, patch: int, stride: int, periodic: bool

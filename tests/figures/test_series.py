@@ -39,6 +39,15 @@ def test_daily_scores_work_without_coverage_and_need_a_method() -> None:
         series.daily_scores({})
 
 
+def test_coverage_is_cut_to_the_scored_days() -> None:
+    year = np.arange("2012-10-01", "2013-09-30", dtype="datetime64[D]")
+    covered = {"time": year, "coverage": np.full(year.size, 0.05)}
+    figure = series.daily_scores(_scores(), covered)
+    assert len(figure.axes[1].patches) == 30
+    with pytest.raises(ValueError, match="none of the scored days"):
+        series.daily_scores(_scores(), {"time": year[60:], "coverage": np.ones(year.size - 60)})
+
+
 def test_a_method_without_any_value_is_named_so() -> None:
     figure = series.daily_scores({"oi": {"time": TIME[:2], "score": [None, None]}})
     assert figure.axes[0].lines[0].get_label() == "OI (no value)"

@@ -22,16 +22,12 @@ class Case:
     observations: GriddedObservations
     mean: NDArray[np.float64]
     std: float
-    train_period: Period = Period(start="2013-01-21", end="2013-03-01")
-    validation_period: Period = Period(start="2013-01-04", end="2013-01-14")
-    model: StateModelConfig = StateModelConfig(
-        window_days=5, hidden=6, prior_hidden=6, iterations=2, start_iterations=8
-    )
-    training: TrainingConfig = TrainingConfig(
-        steps=8, validate_every=3, warm_up_steps=2, validation_days=4
-    )
-    patches: PatchConfig = PatchConfig(lat=12, lon=12, stride_lat=8, stride_lon=8)
-    task: Task = Task(name="mapping")
+    train_period: Period
+    validation_period: Period
+    model: StateModelConfig
+    training: TrainingConfig
+    patches: PatchConfig
+    task: Task
 
     def run(self, folder: Path, **changes: Any) -> TrainingReport:
         arguments = {
@@ -77,4 +73,17 @@ def case() -> Case:
         quantity="ssh",
     )
     truth = Maps(time, grid, np.where(grid.ocean, height, np.nan).astype(np.float32), "ssh")
-    return Case(truth, observations, mean, 0.2)
+    return Case(
+        truth,
+        observations,
+        mean,
+        std=0.2,
+        train_period=Period(start="2013-01-21", end="2013-03-01"),
+        validation_period=Period(start="2013-01-04", end="2013-01-14"),
+        model=StateModelConfig(
+            window_days=5, hidden=6, prior_hidden=6, iterations=2, start_iterations=8
+        ),
+        training=TrainingConfig(steps=8, validate_every=3, warm_up_steps=2, validation_days=4),
+        patches=PatchConfig(lat=12, lon=12, stride_lat=8, stride_lon=8),
+        task=Task(name="mapping"),
+    )

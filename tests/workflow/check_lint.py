@@ -30,9 +30,7 @@ def findings() -> list[str]:
         for item in report.get(kind, []):
             name = item.get("for", {}).get("rule") or item.get("for", {}).get("snakefile")
             found += [
-                f"{name}: {lint['title']}"
-                for lint in item["lints"]
-                if lint["title"] not in ALLOWED
+                f"{name}: {lint['title']}" for lint in item["lints"] if lint["title"] not in ALLOWED
             ]
     return found
 

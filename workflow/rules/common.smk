@@ -10,6 +10,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+RESULTS = stages.results_folder(CONFIG)  # for params, where <results> is not replaced
 SIMULATED = [name for name, domain in CONFIG.domains.items() if domain.source == "twin"]
 REAL = [name for name in CONFIG.domains if name not in SIMULATED]
 TRAINED = [name for name, domain in CONFIG.domains.items() if domain.model_from is None]

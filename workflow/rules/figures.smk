@@ -249,6 +249,7 @@ rule figure_spectra:
     input:
         truth="<results>/data/{domain}/truth.nc",
         maps=maps_of,
+        scores=scores_of,
     output:
         contours=report(
             "<results>/figures/{domain}/{task}/contours.png",
@@ -278,10 +279,11 @@ rule figure_spectra:
         runtime=30,
     params:
         config=stage("figures"),
+        scores=str(RESULTS / "scores" / "{domain}" / "{task}"),
     shell:
         "python workflow/scripts/figure_spectra.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --truth {input.truth} {input.maps}"
+        " --truth {input.truth} {input.maps} --scores {params.scores}"
         " --output {output.contours} --psd {output.psd}"
         " --log {log}"
 

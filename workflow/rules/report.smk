@@ -16,7 +16,7 @@ rule send_records:
     conda:
         "../../envs/cpu.yaml"
     params:
-        folder="<results>",
+        folder=str(RESULTS),
     shell:
         "python workflow/scripts/send_records.py --results {params.folder}"
         " --tracking {input.tracking} --output {output.summary} --log {log}"

@@ -58,7 +58,7 @@ rule train:
         config=stage("train"),
         start=options(start="--init-from"),
         # kept between runs (not an output), so that a killed training goes on where it was
-        work="<results>/work/{domain}.{task}",
+        work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.start} --truth {input.truth} --observations {input.observations}"

@@ -48,7 +48,7 @@ rule fine_tune:
         runtime=24 * 60,
     params:
         config=stage("transfer"),
-        work="<results>/work/{domain}.{task}",
+        work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
         " --init-from {input.checkpoint} --truth {input.truth}"

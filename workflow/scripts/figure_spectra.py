@@ -4,7 +4,7 @@ import typer
 
 from pipeline_spde import io, runtime
 from pipeline_spde.figures import spectra
-from pipeline_spde.files import load_netcdf, write_figure
+from pipeline_spde.files import load_netcdf, read_json, write_figure
 from pipeline_spde.scores.spectra import score_spectra
 from pipeline_spde.stages import FiguresStage
 
@@ -14,6 +14,7 @@ def main(
     domain: runtime.DomainOption,
     task: runtime.TaskOption,
     maps: runtime.FilesArgument,
+    scores: runtime.FolderOption,
     truth: runtime.FileOption,
     output: runtime.FileOption,
     psd: runtime.FileOption,
@@ -39,8 +40,12 @@ def main(
             fields[path.stem], zonal[path.stem] = score_spectra(
                 truth=reference, estimate=estimate, margin_degrees=stage.margin
             )
-        write_figure(spectra.score_contours(fields), output, stage.dpi)
-        write_figure(spectra.psd(zonal), psd, stage.dpi)
+        scored = {name: read_json(scores / f"{name}.json")["protocols"] for name in fields}
+        legacy = {name: protocols.get("starter", {}) for name, protocols in scored.items()}
+        robust = {name: protocols.get("ssh-v1", {}) for name, protocols in scored.items()}
+        resolved = {name: protocol.get("lambda_x") for name, protocol in robust.items()}
+        write_figure(spectra.score_contours(fields, legacy), output, stage.dpi)
+        write_figure(spectra.psd(zonal, resolved), psd, stage.dpi)
         run.artifacts += [str(output), str(psd)]
 
 

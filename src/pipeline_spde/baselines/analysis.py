@@ -1,4 +1,4 @@
-"""Optimal interpolation of gridded anomalies with given parameters: mean and formal deviation."""
+"""Parameters of the tuned optimal interpolation, and its maps for given parameters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_spde.baselines.cells import CellAnomalies, Days, window_index
 from pipeline_spde.baselines.conjugate import GridModes, solve
-from pipeline_spde.baselines.covariance import (
-    ProductModes,
-    gaussian_modes,
-    plane_axes_km,
-    product_modes,
-)
-from pipeline_spde.baselines.exact import DaySums, Posterior, condition, day_sums
+from pipeline_spde.baselines.covariance import gaussian_modes, plane_axes_km
 from pipeline_spde.files import DataError, read_json
 from pipeline_spde.grids import Grid
 
@@ -110,78 +104,5 @@ def _windows(
     observed = cells.observed[places] & held
     value = np.where(observed, cells.value[places] / parameters.prior_std_m, 0.0)
     ratio = (parameters.prior_std_m / parameters.noise_factor) ** 2
-    return value, np.where(observed, ratio / cells.variance[places], 0.0)
-
-
-class ExactAnalysis:
-    """The same analysis by Cholesky factorisation in a truncated basis, with its variance.
-
-    The neglected variance counts as observation error and as error of the map, so that both
-    truncation errors are on the cautious side.
-    """
-
-    def __init__(
-        self,
-        cells: CellAnomalies,
-        grid: Grid,
-        offsets: NDArray[np.int64],
-        parameters: OiParameters,
-        variance_tolerance: float,
-    ) -> None:
-        y, x, circle = plane_axes_km(grid)
-        share = variance_tolerance / 100
-        self.modes: ProductModes = product_modes(
-            gaussian_modes(np.union1d(offsets, [0]), parameters.length_days, share),
-            gaussian_modes(y, parameters.length_km, share),
-            gaussian_modes(x, parameters.length_km, share, circle),
-            variance_tolerance,
-        )
-        self.cells, self.grid, self.offsets = cells, grid, offsets
-        self.parameters = parameters
-        self._features = self.modes.nodes(y, x)
-        self._time_modes = self.modes.time(offsets)
-        self._at_target = self.modes.time([0.0])[0, : self.modes.prefix.size]
-        self._sums: dict[int, DaySums] = {}
-
-    def map(self, target: np.datetime64) -> tuple[Array, Array]:
-        """Return mean and standard deviation of the analysed anomaly of a day in m, (lat, lon)."""
-        posterior = self._posterior(target)
-        scale = self.parameters.prior_std_m
-        mean = self._features @ posterior.spatial_mean(self._at_target)
-        variance = posterior.variance(self._at_target, self._features)
-        shape = self.grid.shape
-        return scale * mean.reshape(shape), scale * np.sqrt(variance).reshape(shape)
-
-    def _posterior(self, target: np.datetime64) -> Posterior:
-        places = window_index(self.cells, np.array([target]), self.offsets)[0]
-        for place in [held for held in self._sums if held < places.max() - 2 * self.offsets.size]:
-            del self._sums[place]
-        seen = [(i, place) for i, place in enumerate(places) if place >= 0]
-        days = [self._day(int(place)) for _, place in seen]
-        return condition(self.modes, days, [self._time_modes[i : i + 1] for i, _ in seen])
-
-    def _day(self, place: int) -> DaySums:
-        if place not in self._sums:
-            observed = self.cells.observed[place]
-            scale = self.parameters.prior_std_m
-            noise = self.cells.variance[place][observed] * (self.parameters.noise_factor / scale) ** 2
-            self._sums[place] = day_sums(
-                self._features[observed.ravel()],
-                1.0 / (noise + self.modes.neglected),
-                self.cells.value[place][observed] / scale,
-            )
-        return self._sums[place]
-
-
-def exact_maps(
-    cells: CellAnomalies,
-    grid: Grid,
-    targets: Days,
-    offsets: NDArray[np.int64],
-    parameters: OiParameters,
-    variance_tolerance: float,
-) -> tuple[Array, Array]:
-    """Return (mean, standard deviation) of the analysed anomalies in m, (targets, lat, lon)."""
-    analysis = ExactAnalysis(cells, grid, offsets, parameters, variance_tolerance)
-    pairs = [analysis.map(day) for day in targets]
-    return np.stack([mean for mean, _ in pairs]), np.stack([std for _, std in pairs])
+    variance = np.where(observed, cells.variance[places], 1.0)
+    return value, np.where(observed, ratio / variance, 0.0)

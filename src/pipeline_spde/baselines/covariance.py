@@ -59,7 +59,6 @@ def gaussian_modes(
     length: float,
     tolerance: float = 1e-12,
     circle: float | None = None,
-    weights: ArrayLike | None = None,
 ) -> AxisModes:
     """Return the modes of exp(−(d/length)²) on an axis.
 
@@ -72,7 +71,6 @@ def gaussian_modes(
         length: L, in the units of the nodes.
         tolerance: share of the variance that the dropped modes may hold.
         circle: circumference of a periodic axis; None: an open axis.
-        weights: how much the variance at each node counts; None: all alike, shape (n,).
 
     Raises:
         ValueError: the length is not positive.
@@ -82,13 +80,12 @@ def gaussian_modes(
     at = np.asarray(nodes, dtype=np.float64)
     perimeter = circle or float(np.ptp(at)) + _IMAGE_LENGTHS * length
     count = int(np.ceil(_FREQUENCY_LIMIT * perimeter / (np.pi * length)))
-    frequencies = 2 * np.pi / perimeter * np.arange(count + 1)
+    frequencies = 2 * np.pi / perimeter * np.arange(count + 1, dtype=np.float64)
     spectrum = np.sqrt(np.pi) * length / perimeter * np.exp(-((frequencies * length / 2) ** 2))
     spectrum[1:] *= 2
     identity = np.eye(2 * (count + 1))
     raw = AxisModes(float(at.mean()), frequencies, np.sqrt(spectrum), identity, np.ones(0))
-    share = np.ones(at.size) if weights is None else np.asarray(weights, dtype=np.float64)
-    series = raw(at) * np.sqrt(share / share.sum())[:, None]
+    series = raw(at) / np.sqrt(at.size)
     _, singular, rotation = np.linalg.svd(series, full_matrices=False)
     shares = singular**2
     rest = shares.sum() - np.cumsum(shares)

@@ -38,8 +38,7 @@ from pipeline_spde.grids import Grid, wrap_longitude
 logger = logging.getLogger(__name__)
 
 PADDING_DEGREES = 1.0
-_NEGLECTED = 1e-4
-_FOCUS = 1.0
+_NEGLECTED = 2e-4
 _NODES_PER_LENGTH = 6
 
 Array = NDArray[np.float64]
@@ -62,8 +61,8 @@ def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapR
         raise ValueError("the quickstart interpolation is defined in degrees; use a latlon grid")
     points = block_averages(observations.tracks, config.oi.thin_nadir, config.oi.thin_karin)
     points = _in_padded_box(points, grid)
-    height = interpolate(points, grid, target_days(config.period), task, config.oi)
-    height = height.astype(np.float32)
+    analysed = interpolate(points, grid, target_days(config.period), task, config.oi)
+    height = analysed.astype(np.float32)
     height[:, grid.land] = np.nan
     seconds = perf_counter() - started
     logger.info("oi: %d maps from %d points in %.1f s", len(height), points.time.size, seconds)
@@ -108,7 +107,7 @@ def interpolate(
     maps = np.empty((targets.size, *grid.shape))
     for number, target in enumerate(targets):
         sums, middles = slots.window(target.astype(int) + 0.5, *window)
-        # what the modes leave out grows away from the target; it counts as observation error
+        # what the modes leave out, most at the ends of the window, counts as observation error
         weights = 1.0 / (config.noise**2 + modes.left_out(middles))
         posterior = condition(
             modes,
@@ -142,10 +141,8 @@ def _modes(
     circle = 360.0 if grid.periodic else None
     lon = grid.lon if grid.periodic else _nodes(west - pad, east + pad, config.length_lon_degrees)
     lat = _nodes(south - pad, north + pad, config.length_lat_degrees)
-    time = _nodes(*days, config.length_days)
-    near = np.exp(-((time / (_FOCUS*config.length_days)) ** 2))
     return product_modes(
-        gaussian_modes(time, config.length_days, share, weights=near),
+        gaussian_modes(_nodes(*days, config.length_days), config.length_days, share),
         gaussian_modes(lat, config.length_lat_degrees, share),
         gaussian_modes(lon, config.length_lon_degrees, share, circle),
         neglected,

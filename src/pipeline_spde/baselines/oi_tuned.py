@@ -12,8 +12,9 @@ from time import perf_counter
 
 import numpy as np
 
-from pipeline_spde.baselines.analysis import OiParameters, exact_maps, mean_maps
+from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import cell_anomalies, target_days, visible_offsets
+from pipeline_spde.baselines.deviation import deviation_maps
 from pipeline_spde.config import MapRequest, Task
 from pipeline_spde.fields import Maps, Observations, daily_stamps
 from pipeline_spde.grids import Grid
@@ -42,7 +43,7 @@ def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapR
     targets = target_days(config.period)
     offsets = visible_offsets(task, options.window_days)
     mean = mean_maps(cells, grid, targets, offsets, parameters, options.iterations)
-    _, std = exact_maps(cells, grid, targets, offsets, parameters, options.variance_tolerance)
+    std = deviation_maps(cells, grid, targets, offsets, parameters, options.variance_tolerance)
     height = (mean + np.nan_to_num(observations.mean)).astype(np.float32)
     for field in (height, std):
         field[:, grid.land] = np.nan

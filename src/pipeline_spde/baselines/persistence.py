@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
+
 from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import cell_anomalies, target_days, visible_offsets
 from pipeline_spde.config import MapRequest, Period, Task
 from pipeline_spde.fields import Maps, Observations, daily_stamps
 from pipeline_spde.grids import Grid
-
-import numpy as np
 
 
 def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapRequest) -> Maps:

@@ -32,7 +32,7 @@ class Points:
     lon: Array
     height: Array
 
-    def select(self, keep: NDArray) -> Points:
+    def select(self, keep: NDArray | slice) -> Points:
         """Return the points of a slice, boolean or integer index."""
         return Points(self.time[keep], self.lat[keep], self.lon[keep], self.height[keep])
 
@@ -73,8 +73,7 @@ def block_averages(tracks: Tracks, nadir: int, swath: tuple[int, int]) -> Points
     along = np.where(wide, _swath_rank(tracks, label, swath[0]), _rank(label) // nadir)
     width = swath[1] * CHALLENGE_SWATH_POSTING_KM
     across = np.where(wide, np.floor(tracks.cross_track / width), 0).astype(np.int64)
-    _, block = np.unique(np.stack([label, along, across]), axis=1, return_inverse=True)
-    block = block.ravel()
+    _, block = np.unique(_key(label, along, across - across.min()), return_inverse=True)
     counts = np.bincount(block)
 
     def average(values: NDArray) -> Array:
@@ -88,6 +87,14 @@ def block_averages(tracks: Tracks, nadir: int, swath: tuple[int, int]) -> Points
     seconds = (tracks.time - np.datetime64("1970-01-01")) / np.timedelta64(1, "s")
     points = Points(average(seconds) / 86400.0, average(tracks.lat), lon, average(tracks.height))
     return points.select(np.argsort(points.time, kind="stable"))
+
+
+def _key(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one integer for each combination of non-negative integers, ordered like tuples."""
+    key = np.zeros_like(parts[0])
+    for part in parts:
+        key = key * (int(part.max()) + 1) + part
+    return key
 
 
 def _rank(label: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -213,6 +213,7 @@ class WindowData(pl.LightningDataModule):
     Args:
         training: the training windows.
         validation: the validation windows.
+        first_step: number of the first step of this run (not 0 after an interruption).
         steps: optimiser steps in all.
         epoch_steps: steps between validations.
         workers: processes that prepare batches (0: the main one does).
@@ -223,6 +224,7 @@ class WindowData(pl.LightningDataModule):
         training: TrainingWindows,
         validation: ValidationWindows,
         *,
+        first_step: int,
         steps: int,
         epoch_steps: int,
         workers: int,
@@ -230,13 +232,14 @@ class WindowData(pl.LightningDataModule):
         super().__init__()
         self.training = training
         self.validation = validation
+        self.first_step = first_step
         self.steps = steps
         self.epoch_steps = epoch_steps
         self.workers = workers
 
     def train_dataloader(self) -> DataLoader:
         """Return a loader of the steps from the present one to the next validation."""
-        first = self._trainer.global_step
+        first = self.first_step + self._trainer.global_step
         steps = range(first, min(first + self.epoch_steps, self.steps))
         share = (self._trainer.global_rank, self._trainer.world_size)
         return self._loader(_TrainingSteps(self.training, steps, *share))

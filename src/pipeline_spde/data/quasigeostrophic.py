@@ -131,7 +131,7 @@ class TwoLayerModel:
     def _complex(self) -> type[np.complexfloating]:
         return np.complex64 if self.single else np.complex128
 
-    def _real(self, values: NDArray[np.float64]) -> Field:
+    def _real(self, values: Field) -> Field:
         return values.astype(np.float32 if self.single else np.float64)
 
     def to_mesh(self, spectrum: Spectrum) -> Field:

@@ -81,34 +81,47 @@ def simulate(
         InstabilityError: the time step is too long for the flow, or the flow blew up.
     """
     _check_days(time)
-    sample = _sampler(grid, config)
+    sample = height_sampler(grid, config.side_km)
     nodes = config.nodes or mesh_nodes(grid, config)
     fine = ocean(grid, config, nodes)
     coarse = fine.with_nodes(min(nodes, _coarsest_nodes(config)))
     refined_days = min(REFINED_DAYS, config.spin_up_days)
+    coarse_days = config.spin_up_days - refined_days
     total = config.spin_up_days + time.size
-
-    def report(done: int) -> None:
-        if progress is not None:
-            progress(done, total)
-
     logger.info(
-        "twin: %d days at %d x %d nodes, then %d days at %d x %d nodes (%.1f km)",
-        *(config.spin_up_days - refined_days, coarse.nodes, coarse.nodes),
+        "twin: %d days at %d x %d nodes, then %d days at %d x %d nodes of %.1f km",
+        *(coarse_days, coarse.nodes, coarse.nodes),
         *(refined_days + time.size, nodes, nodes, fine.spacing / 1e3),
     )
-    state = first_state(coarse, np.random.default_rng(seed), _coriolis(grid))
-    done = 0
-    for state, _ in run_days(coarse, state, config.spin_up_days - refined_days, config.time_step_s):
-        report(done := done + 1)
-    state = refine(state, nodes)
     height = np.full((time.size, *grid.shape), np.nan, dtype=np.float32)
-    days = run_days(fine, state, refined_days + time.size, config.time_step_s, done)
-    for day, (_, mean) in enumerate(days):
-        if day >= refined_days:
-            height[day - refined_days] = np.where(grid.land, np.nan, sample(mean))
-        report(done := done + 1)
+    state = first_state(coarse, np.random.default_rng(seed), _coriolis(grid))
+    daily_means = _two_meshes(coarse, fine, state, coarse_days, total, config.time_step_s)
+    for day, mean in enumerate(daily_means):
+        kept = day - config.spin_up_days
+        if kept >= 0:
+            height[kept] = np.where(grid.land, np.nan, sample(mean))
+        if progress is not None:
+            progress(day + 1, total)
+    logger.info("twin: %d daily maps, SSH std %.3f m", time.size, np.nanstd(height))
     return Maps(time=time, grid=grid, height=height, quantity="ssh")
+
+
+def _two_meshes(
+    coarse: TwoLayerModel,
+    fine: TwoLayerModel,
+    state: Spectrum,
+    coarse_days: int,
+    days: int,
+    time_step: float | None,
+) -> Iterator[Spectrum]:
+    """Yield the mean ψ₁ spectra of `days` days, the first `coarse_days` on the coarse mesh."""
+    for after, mean in run_days(coarse, state, coarse_days, time_step):
+        state = after
+        yield mean
+    for _, mean in run_days(
+        fine, refine(state, fine.nodes), days - coarse_days, time_step, coarse_days
+    ):
+        yield mean
 
 
 def mesh_nodes(grid: Grid, config: TwinConfig) -> int:
@@ -156,9 +169,12 @@ def jet_profile(nodes: int, side: float, speed: float, width: float) -> NDArray[
 
 
 def first_state(model: TwoLayerModel, rng: np.random.Generator, coriolis: float) -> Spectrum:
-    """Return the jet plus random waves of 2 to 8 deformation radii in the upper layer.
+    """Return q of the jet plus random upper-layer waves of 2π to 8π deformation radii.
 
-    The noise is drawn on a fixed number of waves, so that it is the same on every mesh.
+    Args:
+        model: the dynamics.
+        rng: source of the waves.
+        coriolis: f₀ in rad/s, to scale the waves to `FIRST_PERTURBATION` metres.
     """
     jet = model.jet if model.jet is not None else np.zeros(model.nodes)
     flow = scipy.fft.fft(jet)
@@ -167,7 +183,7 @@ def first_state(model: TwoLayerModel, rng: np.random.Generator, coriolis: float)
     psi[0, :, 0] = np.where(ky == 0, 0, 1j * flow / np.where(ky == 0, 1, ky)) * model.nodes
     noise = model.to_spectrum(rng.standard_normal((model.nodes, model.nodes)))
     length = model.deformation_radius * np.sqrt(model.wavenumber_squared)
-    noise = np.where((length > 2 * np.pi / 8) & (length < 2 * np.pi / 2), noise, 0)
+    noise = np.where((length > 1 / 4) & (length < 1), noise, 0)
     height = coriolis / GRAVITY * model.to_mesh(noise)
     psi[0] += noise * (FIRST_PERTURBATION / height.std())
     q = model.potential_vorticity(psi)
@@ -183,8 +199,8 @@ def run_days(
 ) -> Iterator[tuple[Spectrum, Spectrum]]:
     """Yield (state at the end, mean ψ₁ spectrum) of each day.
 
-    The step is chosen anew each day from the largest speed of the day before; a given step is
-    checked against it.
+    The step is chosen anew each day from the largest speed at its start; a day in which the flow
+    outruns its step is run again with a shorter one. A given step is checked, not changed.
 
     Args:
         model: the dynamics.
@@ -196,43 +212,120 @@ def run_days(
     Raises:
         InstabilityError: non-finite or absurdly fast flow, or a given step beyond the CFL limit.
     """
+    steps = steps_of_day(model, model.fastest(q), time_step, first_day)
     for day in range(first_day, first_day + days):
-        steps = steps_of_day(model, model.fastest(q), time_step, day)
-        psi = model.streamfunction(q)[0]
-        mean = psi / 2
+        after, mean = _run_day(model, q, steps)
+        needed = steps_of_day(model, model.fastest(after), time_step, day, steps)
+        if needed * COURANT_TARGET > steps * COURANT_LIMIT:
+            after, mean = _run_day(model, q, needed)
+            needed = steps_of_day(model, model.fastest(after), time_step, day, needed)
+        q, steps = after, needed
+        yield q, mean
+
+
+def _run_day(model: TwoLayerModel, q: Spectrum, steps: int) -> tuple[Spectrum, Spectrum]:
+    """Return (state after a day, mean ψ₁ spectrum by the trapezoidal rule, centred on 12:00)."""
+    psi = model.streamfunction(q)[0]
+    mean = psi / 2
+    with np.errstate(over="ignore", invalid="ignore"):  # a blow-up is named after the day
         for _ in range(steps):
             q = model.step(q, DAY / steps)
             psi = model.streamfunction(q)[0]
             mean += psi
-        mean -= psi / 2  # trapezoidal rule: centred on 12:00
-        yield q, mean / steps
+        mean -= psi / 2
+    return q, mean / steps
 
 
 def steps_of_day(
-    model: TwoLayerModel, speed: float, time_step: float | None = None, day: int = 0
+    model: TwoLayerModel,
+    speed: float,
+    time_step: float | None = None,
+    day: int = 0,
+    steps: int | None = None,
 ) -> int:
     """Return the number of time steps of a day whose fastest flow is `speed` (m/s).
+
+    Args:
+        model: the dynamics, for the mesh size.
+        speed: largest speed in m/s.
+        time_step: seconds, when given by the configuration; None: chosen.
+        day: number of the day, for messages.
+        steps: number of steps the day was run with, for messages.
 
     Raises:
         InstabilityError: see `run_days`.
     """
-    chosen = COURANT_TARGET * model.spacing / speed if speed > 0 else LONGEST_STEP
-    step = min(chosen, LONGEST_STEP) if time_step is None else min(time_step, DAY)
-    where = f"twin: day {day} of the simulation, {model.nodes} nodes of {model.spacing / 1e3:.1f} km"
+    step = min(time_step or LONGEST_STEP, DAY)
+    where = (
+        f"twin: day {day} of the simulation, {model.nodes} nodes of {model.spacing / 1e3:.1f} km"
+    )
     if not np.isfinite(speed) or speed > SPEED_LIMIT:
+        used = step if steps is None else DAY / steps
         raise InstabilityError(
-            f"{where}: the flow reached {speed:.3g} m/s (expected below {SPEED_LIMIT:g} m/s) with a "
-            f"time step of {step:.0f} s; leave twin.time_step_s empty, or lower twin.jet_speed"
+            f"{where}: the flow reached {speed:.3g} m/s (expected below {SPEED_LIMIT:g} m/s) "
+            f"with a time step of {used:.0f} s; leave twin.time_step_s empty, or lower "
+            "twin.jet_speed"
         )
+    longest = COURANT_TARGET * model.spacing / speed if speed > 0 else LONGEST_STEP
+    if time_step is None:
+        return int(np.ceil(DAY / min(longest, LONGEST_STEP)))
     courant = speed * step / model.spacing
     if courant > COURANT_LIMIT:
-        longest = COURANT_TARGET * model.spacing / speed
         raise InstabilityError(
             f"{where}: a time step of {step:.0f} s is too long for a flow of {speed:.2f} m/s "
             f"(Courant number {courant:.2f}, at most {COURANT_LIMIT}); set twin.time_step_s to "
             f"{longest:.0f} or less, or leave it empty"
         )
     return int(np.ceil(DAY / step))
+
+
+def height_sampler(grid: Grid, side_km: float) -> Callable[[Spectrum], NDArray[np.float64]]:
+    """Return the function from the spectrum of ψ₁ to height in m at the cell centres.
+
+    The trigonometric series is summed at the cell centres (exact, no interpolation error):
+    η(y, x) = f₀/(g N²) Re Σ ψ̂(ky, kx) exp(i ky y) exp(i kx x). The plane's kilometres are those
+    at the centre of the box.
+
+    Args:
+        grid: latitude-longitude grid, its box centred in the square.
+        side_km: side of the periodic square in km.
+
+    Raises:
+        ValueError: a Cartesian grid, a box near the equator or larger than the square.
+    """
+    if grid.kind != "latlon":
+        raise ValueError("twin: needs a latitude-longitude grid, got a Cartesian one")
+    latitude = _latitude(grid)
+    if abs(latitude) < LOWEST_LATITUDE:
+        raise ValueError(
+            f"twin: the box is centred at {latitude:.1f}°; quasi-geostrophy needs "
+            f"{LOWEST_LATITUDE:.0f}° or more from the equator: move `lat`"
+        )
+    km_lon = KM_PER_DEGREE * np.cos(np.radians(latitude))
+    south, north, west, east = grid.bounds
+    extent = max((north - south) * KM_PER_DEGREE, (east - west) * km_lon)
+    if extent > side_km:
+        raise ValueError(
+            f"twin: the box is {extent:.0f} km wide, the periodic square {side_km:.0f} km; "
+            f"set twin.side_km to {1.05 * extent:.0f} or more, or choose a smaller box"
+        )
+    half = side_km / 2
+    scale = _coriolis(grid) / GRAVITY
+    y = (grid.lat - (south + north) / 2) * KM_PER_DEGREE + half
+    x = (grid.lon - (west + east) / 2) * km_lon + half
+
+    def sample(psi: Spectrum) -> NDArray[np.float64]:
+        nodes = psi.shape[0]
+        ky = scipy.fft.fftfreq(nodes, 1 / nodes)
+        kx = np.arange(nodes // 2 + 1)
+        weight = np.where(kx == 0, 1.0, 2.0)  # the half spectrum stands for both signs of kx
+        waves_y = np.exp(2j * np.pi / side_km * np.outer(y, ky))
+        waves_x = np.exp(2j * np.pi / side_km * np.outer(kx, x)) * weight[:, None]
+        inner = np.abs(ky) < nodes // 2
+        series = waves_y[:, inner] @ psi[inner, :-1].astype(complex) @ waves_x[:-1]
+        return np.asarray(series.real * (scale / nodes**2))
+
+    return sample
 
 
 def _latitude(grid: Grid) -> float:
@@ -258,44 +351,3 @@ def _check_days(time: NDArray[np.datetime64]) -> None:
     if time.size == 0 or np.any(steps != 1):
         found = "no day" if time.size == 0 else f"steps of {sorted(set(steps.tolist()))} days"
         raise ValueError(f"twin: time must be consecutive days, found {found}")
-
-
-def _sampler(grid: Grid, config: TwinConfig) -> Callable[[Spectrum], NDArray[np.float64]]:
-    """Return the function from the spectrum of ψ₁ to height in m at the cell centres.
-
-    The trigonometric series is summed at the cell centres (exact, no interpolation error):
-    η(y, x) = f₀/(g N²) Re Σ ψ̂(ky, kx) exp(i ky y) exp(i kx x). The plane's kilometres are those
-    at the centre of the box.
-    """
-    if grid.kind != "latlon":
-        raise ValueError("twin: needs a latitude-longitude grid, got a Cartesian one")
-    latitude = _latitude(grid)
-    if abs(latitude) < LOWEST_LATITUDE:
-        raise ValueError(
-            f"twin: the box is centred at {latitude:.1f}°; quasi-geostrophy needs "
-            f"{LOWEST_LATITUDE:.0f}° or more from the equator: move `lat`"
-        )
-    km_lon = KM_PER_DEGREE * np.cos(np.radians(latitude))
-    south, north, west, east = grid.bounds
-    extent = max((north - south) * KM_PER_DEGREE, (east - west) * km_lon)
-    if extent > config.side_km:
-        raise ValueError(
-            f"twin: the box is {extent:.0f} km wide, the periodic square {config.side_km:.0f} km; "
-            f"set twin.side_km to {1.05 * extent:.0f} or more, or choose a smaller box"
-        )
-    half = config.side_km / 2
-    y = (grid.lat - (south + north) / 2) * KM_PER_DEGREE + half
-    x = (grid.lon - (west + east) / 2) * km_lon + half
-
-    def sample(psi: Spectrum) -> NDArray[np.float64]:
-        nodes = psi.shape[0]
-        ky = scipy.fft.fftfreq(nodes, 1 / nodes)
-        kx = np.arange(nodes // 2 + 1)
-        weight = np.where((kx == 0), 1.0, 2.0)  # the half spectrum stands for both signs of kx
-        waves_y = np.exp(2j * np.pi / config.side_km * np.outer(y, ky))
-        waves_x = np.exp(2j * np.pi / config.side_km * np.outer(kx, x)) * weight[:, None]
-        inner = np.abs(ky) < nodes // 2
-        series = waves_y[:, inner] @ psi[inner, :-1].astype(complex) @ waves_x[:-1]
-        return np.asarray(series.real * (_coriolis(grid) / GRAVITY / nodes**2))
-
-    return sample

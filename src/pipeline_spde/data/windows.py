@@ -57,8 +57,15 @@ def on_days(observations: GriddedObservations, start: date, end: date) -> Gridde
     position = np.searchsorted(observations.time, stamps)
     position = np.minimum(position, observations.time.size - 1)
     present = observations.time[position] == stamps
-    full = replace(observations.at(position), time=stamps)
-    return full.masked(np.broadcast_to(present[:, None, None], full.observed.shape))
+    keep = present[:, None, None] & observations.observed[position]
+    return replace(
+        observations,
+        time=stamps,
+        observed=keep,
+        height=np.where(keep, observations.height[position], np.float32(0)),
+        count=np.where(keep, observations.count[position], np.int32(0)),
+        error=np.where(keep, observations.error[position], np.float32(np.inf)),
+    )
 
 
 def seen_days(task: Task, window_days: int) -> NDArray[np.bool_]:

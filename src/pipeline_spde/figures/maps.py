@@ -26,10 +26,11 @@ from pipeline_spde.figures.panels import (
     panel_figure,
     rms_text,
 )
+from pipeline_spde.grids import KM_PER_DEGREE
 
 GRAVITY = 9.81  # m s-2
 EARTH_RATE = 7.2921e-5  # s-1
-EARTH_RADIUS_M = 6.371e6
+METRES_PER_DEGREE = 1000 * KM_PER_DEGREE
 EQUATORIAL_BAND = 3.0  # degrees; no geostrophic balance nearer to the equator
 
 
@@ -181,8 +182,8 @@ def geostrophic_speed(height: NDArray, lat: NDArray, lon: NDArray) -> NDArray[np
     """
     f = 2 * EARTH_RATE * np.sin(np.radians(lat))
     f = np.where(np.abs(lat) < EQUATORIAL_BAND, np.nan, f)[:, None]
-    dy = EARTH_RADIUS_M * np.radians(lat[1] - lat[0])
-    dx = EARTH_RADIUS_M * np.radians(lon[1] - lon[0]) * np.cos(np.radians(lat))[:, None]
+    dy = METRES_PER_DEGREE * (lat[1] - lat[0])
+    dx = METRES_PER_DEGREE * (lon[1] - lon[0]) * np.cos(np.radians(lat))[:, None]
     slope_north = np.gradient(np.asarray(height, dtype=np.float64), axis=0) / dy
     slope_east = np.gradient(np.asarray(height, dtype=np.float64), axis=1) / dx
     return np.asarray(GRAVITY / np.abs(f) * np.hypot(slope_north, slope_east))

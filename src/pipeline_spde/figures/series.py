@@ -149,11 +149,18 @@ def _draw_curves(
 
 
 def _draw_coverage(axes: Axes, coverage: Series) -> None:
-    """Draw bars from the bottom on an axis of their own and make room for them."""
-    share = 100 * style.as_numbers(coverage["coverage"])
+    """Draw bars from the bottom on an axis of their own, for the days of the curves only."""
+    days = style.as_times(coverage)
+    drawn = np.concatenate([line.get_xdata(orig=True) for line in axes.lines])
+    kept = (days >= drawn.min()) & (days <= drawn.max())
+    if not kept.any():
+        raise ValueError(
+            f"the coverage holds none of the scored days {drawn.min()} to {drawn.max()}"
+        )
+    days, share = days[kept], 100 * style.as_numbers(coverage["coverage"])[kept]
     top = max(float(np.nanmax(share)), 1e-3)
     bars = axes.twinx()
-    bars.bar(style.as_times(coverage), share, width=0.8, color=style.COVERAGE_COLOUR)
+    bars.bar(days, share, width=0.8, color=style.COVERAGE_COLOUR)
     bars.set_ylim(0, top / COVERAGE_SHARE)
     bars.set_yticks([0, float(f"{top:.1g}")])
     bars.set_ylabel("observed cells [%]", loc="bottom", color="#3C8D6C")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline_spde.figures import series, spectra, style
 from pipeline_spde.figures.panels import land_of, on_day
+from pipeline_spde.grids import KM_PER_DEGREE
 
-KM_PER_DEGREE = np.pi / 180 * 6371.0
 SMALLEST_BOX = 16  # cells; fewer have no spectrum worth drawing
 LONGEST_LAG = 30  # days
 

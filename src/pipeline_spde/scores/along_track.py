@@ -20,10 +20,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline_spde.grids import wrap_longitude
 from pipeline_spde.scores.bootstrap import Resampling, paired_change, score_with_interval
 from pipeline_spde.scores.probabilistic import PROBABILISTIC
-from pipeline_spde.scores.regrid import as_cube, inside_margin, to_points
+from pipeline_spde.scores.regrid import around_circle, as_cube, inside_margin, to_points
 from pipeline_spde.scores.rmse import MU, RMSE, SQUARED_ERROR, SQUARED_TRUTH
 from pipeline_spde.scores.segments import along_track_resolution
 from pipeline_spde.scores.statistic import (
@@ -263,7 +262,7 @@ def _inside(maps: xr.DataArray, lat: Array, lon: Array, margin: float) -> NDArra
     Maps of the whole circle have no western and eastern edge.
     """
     inside = np.ones(lat.shape, bool)
-    wrapped = wrap_longitude(lon, float(maps["lon"].values.mean()) - 180.0)
+    wrapped = around_circle(lon, float(maps["lon"].values.mean()) - 180.0)
     for axis, points in ((maps["lat"].values, lat), (maps["lon"].values, wrapped)):
         inside_margin(axis, margin)  # refuses a margin that leaves nothing
         half = (axis[-1] - axis[0]) / (axis.size - 1) / 2

@@ -8,11 +8,13 @@ same seed gives the same draws: scores of different methods are then paired.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from pipeline_spde.scores.statistic import Array, Bounds, DailySums, Metric, Score
 
@@ -41,33 +43,53 @@ class Resampling:
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence must lie between 0 and 1, got {self.confidence}")
 
-    def day_weights(self, days: int) -> Array | None:
-        """Return the weights of resampled days, (draws, days); None: fewer than two blocks."""
-        return self._weights(days, self.block_days, stream=0)
+    def over_days(self, days: int) -> Draws:
+        """Return the draws of blocks of days."""
+        return self._draws(days, self.block_days, "days", stream=0)
 
-    def row_weights(self, rows: int, block: int) -> Array | None:
-        """Return the weights of resampled latitude rows, (draws, rows), or None as above."""
-        return self._weights(rows, block, stream=1)
+    def over_rows(self, rows: int, block: int) -> Draws:
+        """Return the draws of blocks of latitude rows."""
+        return self._draws(rows, block, "latitude rows", stream=1)
 
-    def _weights(self, size: int, block: int, stream: int) -> Array | None:
+    def _draws(self, size: int, block: int, elements: str, stream: int) -> Draws:
+        what = f"blocks of {block} {elements}"
         if size < 2 * block:
-            return None
+            method = f"none: {size} {elements} are fewer than two {what}"
+            return Draws(None, 0.0, self.confidence, method)
         rng = np.random.default_rng([self.seed, stream])
-        return moving_block_weights(size, block, self.draws, rng)
+        weights = moving_block_weights(size, block, self.draws, rng)
+        method = (
+            f"moving-block bootstrap, {what}, {self.draws} draws, {100 * self.confidence:.4g} %"
+        )
+        return Draws(weights, size / block, self.confidence, method)
 
-    def days_method(self, days: int) -> str:
-        """Return the words that say how an interval over days was made."""
-        return self._method(f"blocks of {self.block_days} days", days, self.block_days, "days")
 
-    def rows_method(self, rows: int, block: int, degrees: float) -> str:
-        """Return the words that say how an interval over latitude rows was made."""
-        what = f"blocks of {block} latitude rows ({degrees:.3g}°)"
-        return self._method(what, rows, block, "rows")
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Bootstrap draws of the elements (days, rows) of one period or box.
 
-    def _method(self, what: str, size: int, block: int, elements: str) -> str:
-        if size < 2 * block:
-            return f"none: {size} {elements} are fewer than two {what}"
-        return f"moving-block bootstrap, {what}, {self.draws} draws, {self.confidence:.0%}"
+    Attributes:
+        weights: how often each element counts, shape (draws, elements); None: too few elements
+            for two blocks.
+        blocks: number of blocks that fill the series.
+        confidence: coverage of the intervals.
+        method: how intervals are made, or why there are none.
+    """
+
+    weights: Array | None
+    blocks: float
+    confidence: float
+    method: str
+
+    def interval(self, score: Callable[[Array], Array]) -> Bounds:
+        """Return the interval of a score that is a function of weights (draws, elements)."""
+        if self.weights is None:
+            return (None, None)
+        return self.bounds(score(self.weights))
+
+    def bounds(self, samples: Array) -> Bounds:
+        """Return the interval of samples, one of each draw."""
+        return percentile_interval(samples, self.confidence, self.blocks)
 
 
 def moving_block_weights(
@@ -94,13 +116,24 @@ def moving_block_weights(
     return counts.reshape(draws, size).astype(np.float64)
 
 
-def percentile_interval(samples: Array, confidence: float) -> Bounds:
+def percentile_interval(samples: Array, confidence: float, blocks: float | None = None) -> Bounds:
     """Return the percentile interval of bootstrap samples.
+
+    With few blocks plain percentiles cover far less than they claim. The tails are therefore
+    taken further out, at Φ(−√(n/(n−1)) t_{n−1}) for n blocks, which makes the interval of a mean
+    that of Student's t (expanded percentiles, Hesterberg 2015, Am. Stat. 69, 371).
 
     Infinite samples are ordered like numbers; a bound that falls on one is None. Samples that are
     NaN (a draw without a defined score) count as +inf.
+
+    Args:
+        samples: one score of each draw.
+        confidence: nominal coverage.
+        blocks: number of independent blocks; None: plain percentiles.
     """
     tail = (1.0 - confidence) / 2.0
+    if blocks is not None:
+        tail = float(ndtr(stdtrit(blocks - 1.0, tail) * np.sqrt(blocks / (blocks - 1.0))))
     ordered = np.where(np.isnan(samples), np.inf, samples)
     bounds = np.quantile(ordered, [tail, 1.0 - tail], method="inverted_cdf")
     low, high = (float(bound) if np.isfinite(bound) else None for bound in bounds)
@@ -113,12 +146,9 @@ def score_with_interval(metric: Metric, sums: DailySums, resampling: Resampling)
     if not np.isfinite(value):
         reason = "not defined: no valid cell, or a reference of zero"
         return Score(None, metric.unit, reason=reason)
-    weights = resampling.day_weights(sums.days.size)
-    interval: Bounds = (None, None)
-    if weights is not None:
-        interval = percentile_interval(metric.value(sums, weights), resampling.confidence)
-    method = resampling.days_method(sums.days.size)
-    return Score(value, metric.unit, interval=interval, interval_method=method)
+    draws = resampling.over_days(sums.days.size)
+    interval = draws.interval(lambda weights: metric.value(sums, weights))
+    return Score(value, metric.unit, interval=interval, interval_method=draws.method)
 
 
 def paired_change(

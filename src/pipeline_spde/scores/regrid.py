@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from pipeline_spde.grids import wrap_longitude
 from pipeline_spde.scores.statistic import Array
 
 DIMS = ("time", "lat", "lon")
@@ -53,14 +52,19 @@ def inside_margin(axis: Array, margin: float) -> slice:
     return slice(int(kept[0]), int(kept[-1]) + 1)
 
 
-def align_longitude(data: xr.DataArray, west: float) -> xr.DataArray:
-    """Return a map with longitudes in [west − 180, west + 180), or around it to suit `west`.
+def around_circle(lon: Array, west: float) -> Array:
+    """Return longitudes in [west, west + 360); those already there keep every bit."""
+    return lon - 360.0 * np.floor((lon - west) / 360.0)
+
+
+def align_longitude(data: xr.DataArray, centre: float) -> xr.DataArray:
+    """Return a map with longitudes in [centre − 180, centre + 180), increasing.
 
     A map of the whole circle gets its first column again at the eastern end, so that no seam is
     left between the last and the first column.
     """
     lon = data["lon"].values.astype(np.float64)
-    wrapped = wrap_longitude(lon, west - 180.0)
+    wrapped = around_circle(lon, centre - 180.0)
     data = data.assign_coords(lon=wrapped).sortby("lon")
     lon = data["lon"].values
     step = (lon[-1] - lon[0]) / max(lon.size - 1, 1)
@@ -107,7 +111,7 @@ def to_points(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon
     t_low, t_up, t_share, t_in = linear_weights(_seconds(data["time"].values), _seconds(times))
     y_low, y_up, y_share, y_in = linear_weights(data["lat"].values, lat)
     x_low, x_up, x_share, x_in = linear_weights(
-        data["lon"].values, wrap_longitude(lon, centre - 180.0)
+        data["lon"].values, around_circle(lon, centre - 180.0)
     )
 
     def bilinear(t: NDArray[np.int64]) -> Array:

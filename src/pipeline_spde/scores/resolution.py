@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline_spde.grids import KM_PER_DEGREE
-from pipeline_spde.scores.bootstrap import Resampling, percentile_interval
+from pipeline_spde.scores.bootstrap import Draws, Resampling
 from pipeline_spde.scores.spectral import (
     MINIMUM_BINS,
     Spectrum,
@@ -76,17 +76,14 @@ def legacy_resolutions(
     score = spectrum.score()
     crossing = first_polyline(score, k, f)
     every = all_polylines(score, k, f)
-    rows = box.lat.size
-    block = _row_block(box)
-    weights = resampling.row_weights(rows, block)
+    draws = _row_draws(box, resampling)
     bounds_x: Bounds = (None, None)
     bounds_t: Bounds = (None, None)
-    if weights is not None:
-        drawn = [first_polyline(field, k, f) for field in spectrum.score(weights)]
-        x = np.array([c.wavelength for c in drawn]) * unit_per_degree
-        bounds_x = percentile_interval(x, resampling.confidence)
-        bounds_t = percentile_interval(np.array([c.period for c in drawn]), resampling.confidence)
-    method = resampling.rows_method(rows, block, block * box.step_lat)
+    if draws.weights is not None:
+        drawn = [first_polyline(field, k, f) for field in spectrum.score(draws.weights)]
+        bounds_x = draws.bounds(np.array([c.wavelength for c in drawn]) * unit_per_degree)
+        bounds_t = draws.bounds(np.array([c.period for c in drawn]))
+    method = draws.method
     range_x = (unit_per_degree / k[-1], unit_per_degree / k[0])
     range_t = (1.0 / f[-1], 1.0 / f[0])
     scores = {
@@ -109,31 +106,26 @@ def first_crossing_resolutions(
     propagation count.
     """
     k, f = spectrum.wavenumber, spectrum.frequency
-    days = spectrum.truth.by_day.shape[0]
-    block = _row_block(box)
-    day_weights = resampling.day_weights(days)
-    row_weights = resampling.row_weights(box.lat.size, block)
-    degrees = float(first_crossing(spectrum.score_by_wavenumber(), k))
-    period = float(first_crossing(spectrum.score_by_frequency(), f))
-    drawn_x = drawn_t = None
-    if day_weights is not None:
-        drawn_x = first_crossing(spectrum.score_by_wavenumber(day_weights), k)
-    if row_weights is not None:
-        drawn_t = first_crossing(spectrum.score_by_frequency(row_weights), f)
-    by_days = resampling.days_method(days)
-    by_rows = resampling.rows_method(box.lat.size, block, block * box.step_lat)
-    scores = {}
-    for name, unit, factor in (
-        ("lambda_x", "km", box.km_per_degree_lon),
-        ("lambda_x_degrees", "degree", 1.0),
-    ):
-        bounds = _bounds(drawn_x, resampling, factor)
+    days = resampling.over_days(spectrum.truth.by_day.shape[0])
+    rows = _row_draws(box, resampling)
+
+    def degrees(weights: Array | None = None) -> Array:
+        return first_crossing(spectrum.score_by_wavenumber(weights), k)
+
+    def period(weights: Array | None = None) -> Array:
+        return first_crossing(spectrum.score_by_frequency(weights), f)
+
+    def zonal(unit: str, factor: float) -> Score:
+        bounds = days.interval(lambda weights: degrees(weights) * factor)
         range_x = (factor / k[-1], factor / k[0])
-        scores[name] = as_score(degrees * factor, unit, *range_x, bounds, by_days)
+        return as_score(float(degrees()) * factor, unit, *range_x, bounds, days.method)
+
     range_t = (1.0 / f[-1], 1.0 / f[0])
-    bounds = _bounds(drawn_t, resampling, 1.0)
-    scores["lambda_t"] = as_score(period, "day", *range_t, bounds, by_rows)
-    return scores
+    return {
+        "lambda_x": zonal("km", box.km_per_degree_lon),
+        "lambda_x_degrees": zonal("degree", 1.0),
+        "lambda_t": as_score(float(period()), "day", *range_t, rows.interval(period), rows.method),
+    }
 
 
 def horizontal_resolutions(box: Box, resampling: Resampling) -> dict[str, Score]:
@@ -161,24 +153,17 @@ def _of_daily_power(error: Array, truth: Array, wavenumber: Array, resampling: R
         with np.errstate(invalid="ignore", divide="ignore"):
             return first_crossing(1.0 - (weights @ error) / (weights @ truth), wavenumber)
 
-    days = truth.shape[0]
-    weights = resampling.day_weights(days)
-    drawn = None if weights is None else crossing(weights)
+    draws = resampling.over_days(truth.shape[0])
     return as_score(
-        float(crossing(np.ones(days))),
+        float(crossing(np.ones(truth.shape[0]))),
         "km",
         1.0 / wavenumber[-1],
         1.0 / wavenumber[0],
-        _bounds(drawn, resampling, 1.0),
-        resampling.days_method(days),
+        draws.interval(crossing),
+        draws.method,
     )
 
 
-def _row_block(box: Box) -> int:
-    return max(1, round(ROW_BLOCK_DEGREES / box.step_lat))
-
-
-def _bounds(drawn: Array | None, resampling: Resampling, factor: float) -> Bounds:
-    if drawn is None:
-        return (None, None)
-    return percentile_interval(drawn * factor, resampling.confidence)
+def _row_draws(box: Box, resampling: Resampling) -> Draws:
+    block = max(1, round(ROW_BLOCK_DEGREES / box.step_lat))
+    return resampling.over_rows(box.lat.size, block)

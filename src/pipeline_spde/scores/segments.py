@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from pipeline_spde.grids import great_circle_km
-from pipeline_spde.scores.bootstrap import Resampling, percentile_interval
+from pipeline_spde.scores.bootstrap import Resampling
 from pipeline_spde.scores.spectral import MINIMUM_BINS, taper
-from pipeline_spde.scores.statistic import Array, Bounds, Sample, Score
+from pipeline_spde.scores.statistic import Array, Sample, Score
 from pipeline_spde.scores.wavelengths import as_score, first_crossing
 
 SEGMENT_KM = 1000.0
@@ -108,16 +108,12 @@ def _crossing(error: Array, data: Array, wavenumber: Array, resampling: Resampli
         with np.errstate(invalid="ignore", divide="ignore"):
             return first_crossing(1.0 - (weights @ error) / (weights @ data), wavenumber)
 
-    days = error.shape[0]
-    weights = resampling.day_weights(days)
-    bounds: Bounds = (None, None)
-    if weights is not None:
-        bounds = percentile_interval(wavelength(weights), resampling.confidence)
+    draws = resampling.over_days(error.shape[0])
     return as_score(
-        float(wavelength(np.ones(days))),
+        float(wavelength(np.ones(error.shape[0]))),
         "km",
         1.0 / wavenumber[-1],
         1.0 / wavenumber[0],
-        bounds,
-        resampling.days_method(days),
+        draws.interval(wavelength),
+        draws.method,
     )

@@ -77,8 +77,9 @@ def build(
     Returns:
         Index (domain, task, method, observations); columns (protocol, score, part) with the parts
         value, low, high (NaN where there is none), unit and note (what is shown in place of the
-        number: "unresolved (> 10)", "< 11.2", or a published number as printed). `attrs["captions"]` holds a line per protocol: version,
-        grids, days and whether the rows may stand beside published ones.
+        number: "unresolved (> 10)", "< 11.2", or a published number as printed).
+        `attrs["captions"]` holds a line per protocol: version, grids, days and whether the rows
+        may stand beside published ones.
 
     Raises:
         DataError: a file is damaged or lacks a key, or two files describe the same row.

@@ -84,7 +84,7 @@ def first_crossing(score: Array, wavenumber: Array) -> Array:
     high = np.take_along_axis(score, right[..., None] - 1, axis=-1)[..., 0]
     low = np.take_along_axis(score, right[..., None], axis=-1)[..., 0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = (high - LEVEL) / (high - low)
+        share = np.clip((high - LEVEL) / (high - low), 0.0, 1.0)
     logarithm = np.log(wavenumber)
     crossing = np.exp(-(logarithm[right - 1] + share * (logarithm[right] - logarithm[right - 1])))
     result = np.where(index == 0, np.inf, crossing)
@@ -107,9 +107,12 @@ def as_score(
         unit: unit of all numbers.
         shortest: smallest scale of the lattice.
         longest: largest scale of the lattice.
-        interval: confidence bounds.
+        interval: confidence bounds as the draws give them; an upper bound of 0 (all draws are
+            resolved to the shortest scale) becomes that scale.
         interval_method: how they were made.
     """
+    low, high = interval
+    interval = (low, shortest if high == 0.0 else high)
     if np.isnan(wavelength):
         return Score(None, unit, "not defined: the truth has no power at some scales")
     if wavelength == 0.0:

@@ -6,8 +6,8 @@ import csv
 import io
 import logging
 import math
-import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from pipeline_spde.files import write_text
+from pipeline_spde.files import atomic_path, write_text
+from pipeline_spde.training.module import StateTraining
 
 logger = logging.getLogger(__name__)
 
+RECORD = ("identity", "best_rmse", "best_step", "best_weights", "rows", "stale", "finished")
+"""What `last.ckpt` holds of the `Keeper`, beside solver, optimiser, schedule and step."""
 LOG_COLUMNS = ("step", "seconds", "train_loss", "validation_rmse_m", "learning_rate")
 
 
@@ -55,21 +58,11 @@ class Keeper(pl.Callback):
         self._seconds_before = 0.0
         self._started = time.monotonic()
 
-    @property
-    def state_key(self) -> str:
-        """Name of this callback's part of `last.ckpt`."""
-        return "keeper"
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what `last.ckpt` holds of this callback."""
-        names = ("identity", "best_rmse", "best_step", "best_weights", "rows", "stale", "finished")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `last.ckpt` holds of this callback."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
-        self._seconds_before = self.rows[-1][1] if self.rows else 0.0
+    def take_over(self, record: Mapping[str, Any]) -> None:
+        """Continue the record of an interrupted training (the content of `last.ckpt`)."""
+        for name in RECORD:
+            setattr(self, name, record[name])
+        self._seconds_before = self.rows[-1][1]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -90,39 +83,44 @@ class Keeper(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the validation that has just run, and write `last.ckpt`."""
+        assert isinstance(pl_module, StateTraining) and self._loss_sum is not None
+        step = pl_module.step
         rmse = float(trainer.callback_metrics["validation_rmse_m"])
         if not math.isfinite(rmse):
-            raise RuntimeError(f"the validation RMSE is {rmse} at step {trainer.global_step}")
-        self._compare(rmse, trainer.global_step, pl_module)
-        loss = float(self._loss_sum) / self._losses if self._loss_sum is not None else math.nan
+            raise RuntimeError(f"the validation RMSE is {rmse} at step {step}")
+        self._compare(rmse, step, pl_module)
+        loss = float(self._loss_sum) / self._losses
         self._loss_sum, self._losses = None, 0
         seconds = self._seconds_before + time.monotonic() - self._started
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append([trainer.global_step, seconds, loss, rmse, rate])
-        self.finished = trainer.global_step >= self.steps or self.stale >= self.patience
+        self.rows.append([step, seconds, loss, rmse, rate])
+        self.finished = step >= self.steps or self.stale >= self.patience
         trainer.should_stop = self.finished
-        self._save(trainer)
+        if trainer.is_global_zero:
+            self._save(trainer, pl_module)
 
-    def _compare(self, rmse: float, step: int, module: pl.LightningModule) -> None:
+    def _compare(self, rmse: float, step: int, module: StateTraining) -> None:
         """Keep the weights when they are the best so far."""
         if rmse < self.best_rmse:
-            solver = module.solver
-            assert isinstance(solver, torch.nn.Module)
             self.best_rmse, self.best_step, self.stale = rmse, step, 0
             self.best_weights = {
                 name: tensor.detach().cpu().contiguous().clone()
-                for name, tensor in solver.state_dict().items()
+                for name, tensor in module.solver.state_dict().items()
             }
         else:
             self.stale += 1
 
-    def _save(self, trainer: pl.Trainer) -> None:
-        """Write `last.ckpt` and the log; only the first process writes, all take part."""
-        temporary = self.last.with_name("last.ckpt.tmp")
-        trainer.save_checkpoint(temporary, weights_only=False)
-        if not trainer.is_global_zero:
-            return
-        os.replace(temporary, self.last)
+    def _save(self, trainer: pl.Trainer, module: StateTraining) -> None:
+        """Write `last.ckpt` and the log (one process)."""
+        record = {name: getattr(self, name) for name in RECORD}
+        record |= {
+            "step": module.step,
+            "solver": module.solver.state_dict(),
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+        }
+        with atomic_path(self.last) as temporary:
+            torch.save(record, temporary)
         write_log(self.log_file, self.rows)
         step, seconds, loss, rmse, _ = self.rows[-1]
         logger.info(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -36,12 +38,22 @@ class StateTraining(pl.LightningModule):
         config: loss weights, optimiser, schedule.
         std: metres per normalised unit.
         seed: of the random numbers inside a step (dropout).
+        resume: content of `last.ckpt` of an interrupted training.
     """
 
     def __init__(
-        self, solver: StateSolver, task: Task, config: TrainingConfig, std: float, seed: int
+        self,
+        solver: StateSolver,
+        task: Task,
+        config: TrainingConfig,
+        std: float,
+        seed: int,
+        resume: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.resume = resume
+        if resume is not None:
+            solver.load_state_dict(resume["solver"])
         self.solver = solver
         self.config = config
         self.std = std
@@ -51,6 +63,11 @@ class StateTraining(pl.LightningModule):
         self.weights = time_weights(task, window)
         self._squares: list[Tensor] = []
 
+    @property
+    def step(self) -> int:
+        """Optimiser steps taken, those before an interruption included."""
+        return (0 if self.resume is None else self.resume["step"]) + self.global_step
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch.
 
@@ -58,7 +75,7 @@ class StateTraining(pl.LightningModule):
             RuntimeError: the loss is not finite.
         """
         # random numbers are a function of seed, step and process: a resumed run draws the same
-        torch.manual_seed(derived_seed(self.seed, str(self.global_step), str(self.global_rank)))
+        torch.manual_seed(derived_seed(self.seed, str(self.step), str(self.global_rank)))
         state = self.solver(*batch.inputs)
         ocean = batch.inputs.ocean
         loss = state_loss(
@@ -67,6 +84,7 @@ class StateTraining(pl.LightningModule):
         if not torch.isfinite(loss):
             raise RuntimeError(self._diagnosis(loss, batch))
         self.log("train_loss", loss)
+        self.log("step", float(self.step))  # loggers take it for their axis
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -86,6 +104,7 @@ class StateTraining(pl.LightningModule):
         sums = self.trainer.strategy.reduce(own.to(self.device), reduce_op="sum")
         rmse = self.std * math.sqrt(float(sums[0]) / max(float(sums[1]), 1.0))
         self.log("validation_rmse_m", rmse)
+        self.log("step", float(self.step))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return Adam with warm-up and cosine decay over steps."""
@@ -93,6 +112,9 @@ class StateTraining(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, self.config)
         )
+        if self.resume is not None:
+            optimizer.load_state_dict(self.resume["optimizer"])
+            schedule.load_state_dict(self.resume["schedule"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _diagnosis(self, loss: Tensor, batch: Batch) -> str:
@@ -100,7 +122,7 @@ class StateTraining(pl.LightningModule):
             name for name, value in self.solver.named_parameters() if not value.isfinite().all()
         ]
         return (
-            f"the training loss is {float(loss)} at step {self.global_step}, on the windows that "
+            f"the training loss is {loss.item()} at step {self.step}, on the windows that "
             f"start on {'; '.join(batch.names)}; parameters with values that are not finite: "
             f"{', '.join(broken) or 'none'}. Lower training.learning_rate or gradient_clip, or "
             "look at the data of these days; no checkpoint of this step was kept"

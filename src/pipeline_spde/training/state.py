@@ -120,10 +120,13 @@ def train(
     precision = choose_precision(training.precision, training.accelerator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        data = job.data(observations, truth, mean)
-        solver = job.solver(data)
-        resumed_from = _fit(job, solver, data, keeper, precision, loggers, progress)
-    kept = read_torch(keeper.last)["callbacks"][keeper.state_key]
+        training_windows, validation_windows = job.windows(observations, truth, mean)
+        solver = job.solver(training_windows)
+        earlier = _earlier_work(keeper.last, identity)
+        if earlier is None or not earlier["finished"]:
+            run = _Run(precision, tuple(loggers), progress)
+            _fit(job, solver, training_windows, validation_windows, keeper, earlier, run)
+    kept = read_torch(keeper.last)
     sea_level = float(np.mean(mean[truth.grid.ocean]))
     _checkpoint(job, solver, kept, sea_level).save(checkpoint)
     write_log(log_file, kept["rows"])
@@ -135,7 +138,7 @@ def train(
         best_step=kept["best_step"],
         best_rmse_m=kept["best_rmse"],
         stopped_early=last_step < training.steps,
-        resumed_from=resumed_from,
+        resumed_from=0 if earlier is None else earlier["step"],
         precision=precision,
         parameters=sum(value.numel() for value in solver.parameters()),
         seconds=seconds,
@@ -188,9 +191,9 @@ class _Job:
             "init_from": None if self.init_from is None else sha256(self.init_from),
         }
 
-    def data(
+    def windows(
         self, observations: GriddedObservations, truth: Maps, mean: NDArray[np.float64]
-    ) -> WindowData:
+    ) -> tuple[TrainingWindows, ValidationWindows]:
         """Return the training and validation windows."""
         training = self.training
         if training.batch_size % training.devices:
@@ -212,16 +215,12 @@ class _Job:
             observations, truth, mean, self.std, **common,
             period=self.validation_period, days=training.validation_days,
         )  # fmt: skip
-        return WindowData(
-            windows, validation, steps=training.steps, epoch_steps=training.validate_every,
-            workers=training.workers,
-        )  # fmt: skip
+        return windows, validation
 
-    def solver(self, data: WindowData) -> StateSolver:
+    def solver(self, windows: TrainingWindows) -> StateSolver:
         """Return the solver to train, with the weights of `init_from` if any."""
-        rows = sorted(data.training.columns)
-        spacing = data.training.cutter.spacing((0, rows[len(rows) // 2], 0))
-        solver = StateSolver(self.model, spacing)
+        rows = sorted(windows.columns)
+        solver = StateSolver(self.model, windows.cutter.spacing((0, rows[len(rows) // 2], 0)))
         if self.init_from is not None:
             load_weights(solver, StateCheckpoint.load(self.init_from).weights)
         return solver
@@ -239,67 +238,78 @@ def _digest(observations: GriddedObservations, truth: Maps, mean: NDArray[np.flo
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What accompanies a run without changing its result."""
+
+    precision: Any
+    loggers: tuple[Logger, ...]
+    progress: bool
+
+
 def _fit(
     job: _Job,
     solver: StateSolver,
-    data: WindowData,
+    windows: TrainingWindows,
+    validation: ValidationWindows,
     keeper: Keeper,
-    precision: Any,
-    loggers: Sequence[Logger],
-    progress: bool,
-) -> int:
-    """Train from the start or from `last.ckpt`; return the step it was taken up at (0: start)."""
-    resumed_from, finished = _earlier_work(keeper.last, keeper.identity)
-    if finished:
-        logger.info("this training is finished already: its result is taken from %s", keeper.last)
-        return resumed_from
-    keeper.last.parent.mkdir(parents=True, exist_ok=True)
-    module = StateTraining(solver, job.task, job.training, job.std, job.seed)
+    earlier: Mapping[str, Any] | None,
+    run: _Run,
+) -> None:
+    """Train from the start, or go on from the content of `last.ckpt`."""
+    if earlier is not None:
+        keeper.take_over(earlier)
+    first_step = 0 if earlier is None else earlier["step"]
+    module = StateTraining(solver, job.task, job.training, job.std, job.seed, earlier)
     module.to(memory_format=torch.channels_last)
     training = job.training
     logger.info(
         "training for %s: %d steps of %d windows from step %d, %d parameters, %s, %d process(es)",
-        job.task.name, training.steps, training.batch_size, resumed_from,
-        sum(value.numel() for value in solver.parameters()), precision, training.devices,
+        job.task.name, training.steps, training.batch_size, first_step,
+        sum(value.numel() for value in solver.parameters()), run.precision, training.devices,
+    )  # fmt: skip
+    data = WindowData(
+        windows, validation, first_step=first_step, steps=training.steps,
+        epoch_steps=training.validate_every, workers=training.workers,
     )  # fmt: skip
     trainer = pl.Trainer(
         accelerator=training.accelerator,
         devices=training.devices,
         # spawned, not forked: a forked process may not use the threads of its parent
         strategy="ddp_spawn" if training.devices > 1 else "auto",
-        precision=precision,
-        max_steps=training.steps,
+        precision=run.precision,
+        max_steps=training.steps - first_step,
         max_epochs=-1,
         reload_dataloaders_every_n_epochs=1,
         gradient_clip_val=training.gradient_clip,
         callbacks=[keeper],
-        logger=list(loggers) or False,
+        logger=list(run.loggers) or False,
         log_every_n_steps=min(50, training.validate_every),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         inference_mode=False,  # the exact gradient needs autograd in validation too
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=progress and sys.stderr.isatty(),
+        enable_progress_bar=run.progress and sys.stderr.isatty(),
     )
-    start = keeper.last if resumed_from else None
-    trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
-    return resumed_from
+    trainer.fit(module, datamodule=data)
 
 
-def _earlier_work(last: Path, identity: str) -> tuple[int, bool]:
-    """Return (step, finished) of an interrupted training to go on with, or (0, False)."""
+def _earlier_work(last: Path, identity: str) -> dict[str, Any] | None:
+    """Return the record of an interrupted (or finished) equal training, or None."""
     if not last.is_file():
-        return 0, False
+        return None
     try:
-        kept = read_torch(last)["callbacks"]["keeper"]
+        record: dict[str, Any] = read_torch(last)
+        found = record["identity"]
     except (DataError, KeyError, TypeError) as error:
         logger.warning("an earlier training cannot be taken up (%s); starting anew", error)
-        return 0, False
-    if kept["identity"] != identity:
+        return None
+    if found != identity:
         logger.warning("%s belongs to other data or settings; starting anew", last)
-        return 0, False
-    return int(kept["rows"][-1][0]), bool(kept["finished"])
+        return None
+    logger.info("going on from step %d (%s)", record["step"], last)
+    return record
 
 
 def _checkpoint(

@@ -1,0 +1,109 @@
+"""Stationary variance of the dynamics for constant parameters: the bridge between τ and σ.
+
+For m = 0 every Fourier mode is an AR(2) process with λ(k) = κ² + k'Hk, and
+
+    σ²/τ² = 1/(4π²) ∫ P(λ(k)) |c(k)|² d²k = 1/(4π √det H) ∫ P(λ) C(λ) dλ,     λ from κ²
+    P(λ)  = dt/(1−ρ²) · (a + ρb) / ((a² − b²)(a − ρb)),   a = 1 + θ dt λ^(α/2),  b = a − dt λ^(α/2)
+
+with C the mean over directions of the squared noise filter (1 + ℓ²k²)^(−2·order), which has a
+closed form for any H. The integral over log λ is done by Gauss–Legendre.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline_spde.spde.dynamics import Coloured, Dynamics
+
+NODES = 24
+"""Relative error below 1e-5 over the range of parameters in use (tested)."""
+_TAIL = 1e5  # the integral stops where dt·λ^(α/2) or (ℓk)² reaches this
+
+
+def variance_per_unit_tau(
+    kappa: Tensor,
+    h_ee: Tensor,
+    h_en: Tensor,
+    h_nn: Tensor,
+    dynamics: Dynamics,
+    cell_km: tuple[float, float] | None = None,
+) -> Tensor:
+    """Return σ²/τ² in the units of SpdeParameters, of the shape of the arguments.
+
+    Args:
+        kappa: κ, day^-1/2.
+        h_ee: east-east component of H, km²/day.
+        h_en: east-north component.
+        h_nn: north-north component.
+        dynamics: order, scheme, noise.
+        cell_km: (dy, dx); wavenumbers that the grid cannot carry are left out. Needed for white
+            noise with α = 2, whose variance otherwise grows without bound as the grid is refined.
+
+    Raises:
+        ValueError: the variance has no limit on a continuous plane and no cell size was given.
+    """
+    if cell_km is None and dynamics == _unbounded(dynamics):
+        raise ValueError(
+            "alpha=2 with white noise and Crank–Nicolson has no finite variance without a grid: "
+            "give cell_km, or use coloured noise"
+        )
+    det = h_ee * h_nn - h_en.square()
+    trace_of_inverse = (h_ee + h_nn) / det
+    low = kappa.square().log()
+    span = _log_upper(kappa, det, dynamics, cell_km) - low
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    total = torch.zeros_like(kappa)
+    for node, weight in zip(nodes, weights, strict=True):
+        rate = torch.exp(low + span * float(0.5 * (node + 1)))
+        density = _power_of_mode(rate, dynamics) * rate
+        if isinstance(dynamics.noise, Coloured):
+            q2 = rate - kappa.square()
+            density = density * _mean_filter(q2, det, trace_of_inverse, dynamics.noise)
+        total = total + float(0.5 * weight) * density
+    return total * span / (4 * math.pi * det.sqrt())
+
+
+def _unbounded(dynamics: Dynamics) -> Dynamics:
+    """Return the settings of the one combination without a limit, with the same dt, ρ, steps."""
+    return Dynamics(
+        dynamics.dt, 2, "crank_nicolson", "white", dynamics.rho, dynamics.substeps
+    )
+
+
+def _log_upper(
+    kappa: Tensor, det: Tensor, dynamics: Dynamics, cell_km: tuple[float, float] | None
+) -> Tensor:
+    """Return log λ at the end of the spectrum."""
+    if cell_km is not None:
+        # the circle that holds as many wavenumbers as the grid
+        top = 4 * math.pi / (cell_km[0] * cell_km[1]) * det.sqrt()
+        return torch.log(kappa.square() + top)
+    ends = torch.full_like(det, (_TAIL / dynamics.dt) ** (1 / dynamics.power))
+    if isinstance(dynamics.noise, Coloured):
+        filtered = _TAIL * det.sqrt() / dynamics.noise.length_km**2
+        ends = torch.minimum(ends, filtered) if dynamics.implicit == 1 else filtered
+    return torch.log(kappa.square() * 2 + ends)
+
+
+def _power_of_mode(rate: Tensor, dynamics: Dynamics) -> Tensor:
+    """Return P(λ), the variance of a mode for unit noise per day."""
+    change = dynamics.dt * rate**dynamics.power
+    rho, a = dynamics.rho, 1 + dynamics.implicit * change
+    b = a - change
+    # a² − b² = change · (a + b)
+    power = dynamics.dt * (a + rho * b) / (change * (a + b) * (a - rho * b))
+    return power / (1 - rho**2)
+
+
+def _mean_filter(q2: Tensor, det: Tensor, trace_of_inverse: Tensor, noise: Coloured) -> Tensor:
+    """Return the mean over directions of (1 + ℓ²k²)^(−2·order) on the ellipse k'Hk = q²."""
+    stretched = noise.length_km**2 * q2
+    mean = 1 + 0.5 * stretched * trace_of_inverse
+    product = 1 + stretched * trace_of_inverse + stretched.square() / det
+    if noise.order == 1:
+        return mean / product**1.5
+    return mean * (5 * mean.square() - 3 * product) / (2 * product**3.5)
