@@ -31,7 +31,7 @@ def results(tmp_path, monkeypatch):
 
 
 def make_marker(results):
-    write_json(results / "tracking.json", tracking.create(results, "test", {"seed": 1}))
+    write_json(results / "tracking.json", tracking.create(results, "test"))
     return results / "tracking.json"
 
 
@@ -57,6 +57,7 @@ def test_children_hang_on_their_parent_with_metrics_parameters_and_inputs(result
     path = tracking.write_record(results / "maps.nc", RECORD)
     assert tracking.send(path, marker)
     assert tracking.send_pending(results, marker) == (0, 0)
+    assert tracking.finish_parent(marker, {"seed": 1})
 
     from mlflow.tracking import MlflowClient
 

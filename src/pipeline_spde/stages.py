@@ -276,8 +276,13 @@ def _request(config: Config, region: DomainConfig) -> MapRequest:
     )
 
 
+def tracking_json(config: Config) -> str:
+    """Return what the tracking record is created with: no more, or every change recreates it."""
+    return canonical({"experiment": config.experiment, **config.tracking.model_dump(mode="json")})
+
+
 def experiment_json(config: Config) -> str:
-    """Return the whole configuration as canonical JSON (for the tracking record)."""
+    """Return the whole configuration as canonical JSON, kept with the experiment's records."""
     return canonical(config.model_dump(mode="json"))
 
 

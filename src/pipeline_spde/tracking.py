@@ -34,15 +34,12 @@ def tracking_uri(results: str | Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", default)
 
 
-def create(
-    results: str | Path, experiment: str, configuration: Mapping[str, Any]
-) -> dict[str, str]:
+def create(results: str | Path, experiment: str) -> dict[str, str]:
     """Create database, experiment and parent run; return what children need to find them.
 
     Args:
         results: folder of the experiment.
         experiment: its name.
-        configuration: the whole validated configuration, kept as an artifact of the parent.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -60,8 +57,6 @@ def create(
         else:
             identity = known.experiment_id
         parent = client.create_run(identity, run_name=experiment, tags={"level": "experiment"})
-        client.log_dict(parent.info.run_id, dict(configuration), "config.json")
-        client.set_terminated(parent.info.run_id)
     except Exception as error:  # MLflow raises many kinds; all mean "no tracking"
         raise TrackingError(f"MLflow at {tracking_uri(results)}: {error}") from error
     return {
@@ -69,6 +64,21 @@ def create(
         "experiment_id": str(identity),
         "parent_run_id": parent.info.run_id,
     }
+
+
+def finish_parent(marker: str | Path, configuration: Mapping[str, Any]) -> bool:
+    """Keep the whole configuration with the parent run and end it; a failure only warns."""
+    target = read_json(marker)
+    if not target:
+        return False
+    try:
+        client = _client(target["uri"])
+        client.log_dict(target["parent_run_id"], dict(configuration), "config.json")
+        client.set_terminated(target["parent_run_id"])
+    except Exception as error:  # whatever MLflow raises, the results stand
+        logger.warning("MLflow parent run not finished: %s", error)
+        return False
+    return True
 
 
 def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:

@@ -70,7 +70,7 @@ def smooth_field(rng: np.random.Generator, days: int, grid: Grid, std: float = 0
     lat, lon = grid.lat[None, :, None], grid.lon[None, None, :]
     field = np.zeros((days, *grid.shape))
     for _ in range(12):
-        k, m, w = rng.normal(0, 1.6, 2).tolist() + [rng.normal(0, 0.12)]
+        k, m, w = rng.normal(0, (1.6, 1.6, 0.12))
         field += np.cos(k * lon + m * lat + w * time + rng.uniform(0, 2 * np.pi))
     return std * field / np.sqrt(6.0)
 

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_spde.baselines.analysis import OiParameters, exact_maps, mean_maps
+from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible_offsets
 from pipeline_spde.baselines.conjugate import GridModes, solve
-from pipeline_spde.baselines.covariance import plane_axes_km
+from pipeline_spde.baselines.covariance import gaussian_modes, plane_axes_km
+from pipeline_spde.baselines.deviation import ExactTile, deviation_maps
 from pipeline_spde.config import Task
 from pipeline_spde.fields import Observations
 from pipeline_spde.files import DataError
@@ -17,6 +18,19 @@ from pipeline_spde.grids import Grid
 from .common import dense_kriging, empty_tracks, gridded, observe, smooth_field
 
 PARAMETERS = OiParameters(length_km=130.0, length_days=5.0, noise_factor=1.3, prior_std_m=0.25)
+
+
+def exact_maps(
+    cells: CellAnomalies,
+    grid: Grid,
+    targets: np.ndarray,
+    offsets: np.ndarray,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the whole box as one tile."""
+    tile = ExactTile(cells, plane_axes_km(grid)[:2], offsets, PARAMETERS, tolerance)
+    mean, std = zip(*(tile.analyse(day) for day in targets), strict=True)
+    return np.stack(mean), np.stack(std)
 
 
 def setting(share: float = 0.25, days: int = 11) -> tuple[CellAnomalies, Grid]:
@@ -52,7 +66,7 @@ def test_both_solvers_equal_dense_kriging(task):
     targets = cells.days[[5, 7]]
     # enough steps to converge: what is left is the truncation of the modes, 1e-8 of the variance
     mean = mean_maps(cells, grid, targets, offsets, PARAMETERS, 600)
-    exact, std = exact_maps(cells, grid, targets, offsets, PARAMETERS, 1e-8)
+    exact, std = exact_maps(cells, grid, targets, offsets, 1e-8)
     for number, target in enumerate(targets):
         expected, expected_std = kriged(cells, grid, target, offsets)
         np.testing.assert_allclose(mean[number], expected, atol=2e-4)
@@ -64,7 +78,7 @@ def test_conjugate_gradients_and_cholesky_agree_at_the_default_tolerance():
     cells, grid = setting()
     offsets = visible_offsets(Task(name="mapping"), 7)
     mean = mean_maps(cells, grid, cells.days[4:6], offsets, PARAMETERS, 400)
-    exact, _ = exact_maps(cells, grid, cells.days[4:6], offsets, PARAMETERS, 1e-4)
+    exact, _ = exact_maps(cells, grid, cells.days[4:6], offsets, 1e-4)
     # 1e-4 of the variance is 1 % of the deviation of 25 cm
     assert np.sqrt(np.mean((mean - exact) ** 2)) < 0.01 * PARAMETERS.prior_std_m
 
@@ -73,8 +87,6 @@ def test_error_of_conjugate_gradients_falls_with_every_step():
     cells, grid = setting()
     offsets = visible_offsets(Task(name="mapping"), 7)
     y, x, _ = plane_axes_km(grid)
-    from pipeline_spde.baselines.covariance import gaussian_modes
-
     modes = GridModes(
         gaussian_modes(offsets, 5.0, 1e-8)(offsets),
         gaussian_modes(y, 130.0, 1e-8)(y),
@@ -112,9 +124,51 @@ def test_values_under_unobserved_cells_never_matter(seed, scale):
             observed,
         )
         mean = mean_maps(cells, grid, days[2:3], offsets, PARAMETERS, 20)
-        results.append((mean, *exact_maps(cells, grid, days[2:3], offsets, PARAMETERS, 1e-3)))
+        results.append((mean, *exact_maps(cells, grid, days[2:3], offsets, 1e-3)))
     for first, second in zip(*results, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_tiles_give_the_deviation_of_the_whole_box():
+    rng = np.random.default_rng(8)
+    grid = Grid.from_bounds((32.0, 44.0), (-66.0, -54.0), 0.5)
+    observed = rng.random((7, *grid.shape)) < 0.15
+    cells = cell_anomalies(
+        Observations(
+            gridded(grid, "2013-01-01", np.zeros(observed.shape), observed),
+            empty_tracks(),
+            np.zeros(grid.shape),
+        ),
+        grid,
+    )
+    offsets, target = np.arange(-3, 4), cells.days[3:4]
+    found, whole = (
+        deviation_maps(cells, grid, target, offsets, PARAMETERS, 1e-4, tile_lengths=side)
+        for side in (6.0, np.inf)
+    )
+    assert np.abs(found / whole - 1.0).max() < 0.05
+    assert np.sqrt(np.mean((found / whole - 1.0) ** 2)) < 0.01
+
+
+@pytest.mark.parametrize("side", [1.5, 6.0, np.inf])
+def test_deviation_on_a_circle_does_not_know_where_the_grid_starts(side):
+    rng = np.random.default_rng(8)
+    grid = Grid.cartesian(6, 24, 60.0, 60.0, periodic=True)
+    observed = rng.random((3, *grid.shape)) < 0.2
+    deviations = []
+    for shift in (0, 12):
+        cells = CellAnomalies(
+            np.datetime64("2013-01-01") + np.arange(3),
+            np.zeros(observed.shape),
+            np.full(observed.shape, 0.01),
+            np.roll(observed, shift, axis=2),
+        )
+        offsets = np.arange(-1, 2)
+        tiled = deviation_maps(
+            cells, grid, cells.days[1:2], offsets, PARAMETERS, 1e-4, tile_lengths=side
+        )
+        deviations.append(np.roll(tiled, -shift, axis=2))
+    np.testing.assert_allclose(deviations[0], deviations[1], rtol=0.02)
 
 
 def test_without_observations_the_analysis_is_the_prior():
@@ -131,7 +185,7 @@ def test_without_observations_the_analysis_is_the_prior():
     days = np.array(["2013-01-02", "2014-06-01"], dtype="datetime64[D]")
     offsets = np.arange(-1, 2)
     np.testing.assert_array_equal(mean_maps(cells, grid, days, offsets, PARAMETERS, 30), 0.0)
-    mean, std = exact_maps(cells, grid, days, offsets, PARAMETERS, 1e-4)
+    mean, std = exact_maps(cells, grid, days, offsets, 1e-4)
     np.testing.assert_array_equal(mean, 0.0)
     np.testing.assert_allclose(std, PARAMETERS.prior_std_m, rtol=1e-6)
 
@@ -139,7 +193,7 @@ def test_without_observations_the_analysis_is_the_prior():
 def test_days_outside_the_file_have_no_observations():
     cells, grid = setting()
     offsets = visible_offsets(Task(name="mapping"), 7)
-    first, _ = exact_maps(cells, grid, cells.days[:1], offsets, PARAMETERS, 1e-6)
+    first, _ = exact_maps(cells, grid, cells.days[:1], offsets, 1e-6)
     expected, _ = kriged(cells, grid, cells.days[0], offsets)
     np.testing.assert_allclose(first[0], expected, atol=1e-3)
 

@@ -47,7 +47,7 @@ def test_maps_are_closer_to_the_truth_than_the_mean_and_std_says_how_close(grid,
     error = (maps.height - field[8:12])[:, grid.ocean]
     assert np.sqrt(np.mean(error**2)) < 0.35 * field[8:12].std()
     assert maps.std is not None
-    assert 0.0 < maps.std[:, grid.ocean].min()
+    assert maps.std[:, grid.ocean].min() > 0.0
     assert maps.std[:, grid.ocean].max() <= 0.2 * (1 + 1e-6)
     np.testing.assert_array_equal(
         np.isnan(maps.height), ~grid.ocean[None] & np.ones((4, 1, 1), bool)
@@ -72,8 +72,9 @@ def test_mean_of_the_learning_period_is_removed_and_given_back(grid, parameters)
     request = MapRequest(period=PERIOD, tuning=parameters)
     first = oi_tuned.reconstruct(observations, grid, Task(name="nrt"), request)
     second = oi_tuned.reconstruct(shifted, grid, Task(name="nrt"), request)
+    # single precision of the observations, larger with the mean in, and of the solver
     np.testing.assert_allclose(
-        second.height[:, grid.ocean], (first.height + mean)[:, grid.ocean], atol=1e-5
+        second.height[:, grid.ocean], (first.height + mean)[:, grid.ocean], atol=1e-4
     )
 
 

@@ -264,13 +264,13 @@ def _positions_of(folder, file: str, code: int | None = None):
 
 STATION_KEPT = [
     # file, code, mission, bound on the largest cross-track distance in km (measured)
-    ("nasa_ssh_refmission_global_20220101_10.nc", None, "jason3", 1.0),  # 0.40
-    ("rads_alongtrack_natl_2022.nc", 1, "jason3", 1.5),  # 0.9
-    ("rads_alongtrack_natl_2022.nc", 3, "sentinel3a", 2.0),  # 1.2, 287 days
-    ("sentinel6_l2_global_20231217.nc", None, "jason3", 2.0),
-    ("cmems_l3_wmed_2021q1_s3a.nc", None, "sentinel3a", 1.0),
-    ("cmems_l3_wmed_2021q1_s3b.nc", None, "sentinel3b", 1.0),
-    ("cmems_l3_wmed_2021q1_j3.nc", None, "jason3", 1.5),
+    ("nasa_ssh_refmission_global_20220101_10.nc", None, "jason3", 1.0),  # 0.39
+    ("rads_alongtrack_natl_2022.nc", 1, "jason3", 1.5),  # 0.74
+    ("rads_alongtrack_natl_2022.nc", 3, "sentinel3a", 2.0),  # 1.12 in 287 days
+    ("sentinel6_l2_global_20231217.nc", None, "jason3", 1.5),  # 0.79, same track
+    ("cmems_l3_wmed_2021q1_s3a.nc", None, "sentinel3a", 0.5),  # 0.07
+    ("cmems_l3_wmed_2021q1_s3b.nc", None, "sentinel3b", 0.5),  # 0.07
+    ("cmems_l3_wmed_2021q1_j3.nc", None, "jason3", 1.0),  # 0.26
 ]
 
 
@@ -316,8 +316,8 @@ def test_drifting_altimeters_have_our_track_geometry(real_data, mission, code):
     time, lat, lon = (array[early][::5] for array in (time, lat, lon))
     orbit = dataclasses.replace(MISSIONS[mission], **DRIFTING[mission])
     distance = cross_track_km(orbit, orbit.seconds(time), lat, lon)
-    assert distance.max() < 0.5
-    assert np.median(distance) < 0.15
+    assert distance.max() < 0.5  # measured 0.31
+    assert np.median(distance) < 0.15  # measured 0.08
 
 
 @pytest.mark.realdata

@@ -12,7 +12,7 @@ rule tracking:
     conda:
         "../../envs/cpu.yaml"
     params:
-        config=stages.experiment_json(CONFIG),
+        config=stages.tracking_json(CONFIG),
     shell:
         "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker}"
         " --log {log}"

@@ -16,7 +16,8 @@ rule send_records:
     conda:
         "../../envs/cpu.yaml"
     params:
+        config=stages.experiment_json(CONFIG),
         folder=str(RESULTS),
     shell:
         "python workflow/scripts/send_records.py --results {params.folder}"
-        " --tracking {input.tracking} --output {output.summary} --log {log}"
+        " --config {params.config:q} --tracking {input.tracking} --output {output.summary} --log {log}"

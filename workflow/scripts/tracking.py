@@ -5,7 +5,6 @@ import logging
 
 import typer
 
-from pipeline_spde.config import Config
 from pipeline_spde.files import write_json
 from pipeline_spde.runtime import ConfigOption, FileOption, LogOption, set_up_logging
 from pipeline_spde.tracking import TrackingError, create
@@ -14,13 +13,13 @@ from pipeline_spde.tracking import TrackingError, create
 def main(config: ConfigOption, output: FileOption, log: LogOption = None) -> None:
     """Write the marker that later stages read; an empty one when tracking is off."""
     set_up_logging(log)
-    experiment = Config.model_validate_json(config)
+    settings = json.loads(config)
     marker: dict[str, str] = {}
-    if experiment.tracking.enabled:
+    if settings["enabled"]:
         try:
-            marker = create(output.parent, experiment.experiment, json.loads(config))
+            marker = create(output.parent, settings["experiment"])
         except TrackingError as error:
-            if experiment.tracking.required:
+            if settings["required"]:
                 raise
             logging.warning("tracking is off for this run: %s", error)
     write_json(output, marker)

@@ -19,7 +19,7 @@ from pipeline_spde.grids import Grid
 Array = NDArray[np.float64]
 
 _AXIS_TOLERANCE = 1e-8  # variance left out of the mean; far below any observation error
-_BATCH_BYTES = 200e6
+_BATCH_BYTES = 20e6
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,20 @@ def mean_maps(
     time = gaussian_modes(np.union1d(offsets, [0]), parameters.length_days, _AXIS_TOLERANCE)
     lat = gaussian_modes(y, parameters.length_km, _AXIS_TOLERANCE)
     lon = gaussian_modes(x, parameters.length_km, _AXIS_TOLERANCE, circle)
-    modes = GridModes(time(offsets), lat(y), lon(x))
-    at_target = GridModes(time([0.0]), modes.lat, modes.lon)
+    modes = GridModes(_single(time(offsets)), _single(lat(y)), _single(lon(x)))
+    at_target = GridModes(_single(time([0.0])), modes.lat, modes.lon)
     places = window_index(cells, targets, offsets)
-    size = max(1, int(_BATCH_BYTES / (8 * offsets.size * grid.lat.size * grid.lon.size)))
+    size = max(1, int(_BATCH_BYTES / (4 * offsets.size * grid.lat.size * grid.lon.size)))
     maps = np.empty((targets.size, *grid.shape))
     for start in range(0, targets.size, size):
         values, weights = _windows(cells, places[start : start + size], parameters)
-        z = solve(modes, values, weights, iterations)
+        z = solve(modes, _single(values), _single(weights), iterations)
         maps[start : start + size] = parameters.prior_std_m * at_target.expand(z)[:, 0]
     return maps
+
+
+def _single(array: Array) -> NDArray[np.float32]:
+    return array.astype(np.float32)
 
 
 def _windows(

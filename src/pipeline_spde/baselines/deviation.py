@@ -9,6 +9,7 @@ map, so that both truncation errors are on the cautious side.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class _Span:
     kept: Index
     used: Index
     axis: Array  # coordinates of the cells used, in km
+    circle: float | None = None  # circumference when the cells used are a whole circle
 
     @property
     def inner(self) -> slice:
@@ -75,29 +77,30 @@ def deviation_maps(
                 offsets,
                 parameters,
                 variance_tolerance,
+                columns.circle,
             )
             for number, target in enumerate(targets):
                 _, std = tile.analyse(target)
-                place = np.ix_([number], rows.kept, columns.kept)
-                deviation[place] = std[rows.inner, columns.inner]
+                place = np.ix_(rows.kept, columns.kept)
+                deviation[number][place] = std[rows.inner, columns.inner]
     return deviation
 
 
 def _spans(axis: Array, side: float, reach: float, circle: float | None) -> list[_Span]:
     """Return the tiles along an axis; on a circle the halo of the last reaches the first cells."""
     step = float(axis[1] - axis[0])
-    count = max(1, int(np.ceil(axis.size * step / side)))
-    halo = int(np.ceil(reach / step)) if count > 1 or circle else 0
-    edges = np.linspace(0, axis.size, min(count, axis.size) + 1).astype(int)
+    count = min(max(1, int(np.ceil(axis.size * step / side))), axis.size)
+    halo = int(np.ceil(reach / step))
+    edges = [int(edge) for edge in np.linspace(0, axis.size, count + 1)]
     spans = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
-        used = np.arange(first - halo, last + halo)
+    for first, last in pairwise(edges):
+        kept, used = np.arange(first, last), np.arange(first - halo, last + halo)
+        if circle is not None and used.size >= axis.size:
+            spans.append(_Span(kept, np.arange(axis.size), axis, circle))
+            continue
         if circle is None:
             used = used[(used >= 0) & (used < axis.size)]
-        elif used.size > axis.size:
-            used = np.arange(first - (axis.size - last + first) // 2, axis.size)[: axis.size]
-            used = np.arange(used[0], used[0] + axis.size)
-        spans.append(_Span(np.arange(first, last), used % axis.size, axis[0] + step * used))
+        spans.append(_Span(kept, used % axis.size, axis[0] + step * used))
     return spans
 
 
@@ -118,6 +121,7 @@ class ExactTile:
         offsets: Index,
         parameters: OiParameters,
         variance_tolerance: float,
+        circle: float | None = None,
     ) -> None:
         """Choose the basis.
 
@@ -127,9 +131,11 @@ class ExactTile:
             offsets: days relative to the target whose observations are used.
             parameters: covariance and noise.
             variance_tolerance: share of the prior variance that the basis may leave out.
+            circle: circumference in km when the columns go all around.
         """
         share = variance_tolerance / 100
-        lat, lon = (gaussian_modes(axis, parameters.length_km, share) for axis in axes)
+        lat = gaussian_modes(axes[0], parameters.length_km, share)
+        lon = gaussian_modes(axes[1], parameters.length_km, share, circle)
         time = gaussian_modes(np.union1d(offsets, [0]), parameters.length_days, share)
         self.modes = product_modes(time, lat, lon, variance_tolerance)
         self.cells, self.offsets, self.parameters = cells, offsets, parameters

@@ -162,9 +162,9 @@ def _time_weights(
     later = np.clip(np.searchsorted(stamps, time, side="right"), min(1, last), last)
     earlier = np.maximum(later - 1, 0)
     hour = np.timedelta64(1, "h")
-    gap = np.maximum((stamps[later] - stamps[earlier]) / hour, 1.0)
+    gap = (stamps[later] - stamps[earlier]) / hour  # 0 for a single map
     since = (time - stamps[earlier]) / hour
-    weight = np.clip(since / gap, 0.0, 1.0)
+    weight = np.clip(since / np.maximum(gap, 1.0), 0.0, 1.0)
     joined = (gap <= 24.0) & (since >= 0) & (since <= gap)
     weight = np.where(joined, weight, np.round(weight))
     near = (np.abs(since) <= 12) | (np.abs(since - gap) <= 12)

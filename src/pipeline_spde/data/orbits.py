@@ -101,7 +101,7 @@ MISSIONS: dict[str, Orbit] = {
         _SENTINEL3A, node_time="2021-01-01T10:46:09.191", node_longitude_deg=168.46898
     ),
     # Nominal 369-day orbit with the phase of 22 January 2022. CryoSat-2 was raised by 0.9 km in
-    # July 2020, so later tracks of 2022 wander from it by a few km a day along the equator.
+    # July 2020: in 2022 its tracks leave those of the nominal orbit by about 7 km a day.
     "cryosat2": Orbit(5344, 369, 368.24064, 92.03, 0.0014, "2022-01-22T01:48:08.592", 100.20264),
     "jason3": _REFERENCE,
     "swot_nadir": _SWOT,

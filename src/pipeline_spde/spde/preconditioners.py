@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from pipeline_spde.spde.dynamics import Coloured
+from pipeline_spde.spde.operator import Mesh
 from pipeline_spde.spde.polynomial import Polynomial
 from pipeline_spde.spde.stencil import CENTRE
 
@@ -26,7 +26,7 @@ MILD = 2.0
 def choose(prior: SpdePrior) -> Preconditioner:
     """Return the preconditioner expected to be fastest, from the stiffness of the prior."""
     dynamics, theta, mesh = prior.dynamics, prior.theta, prior.mesh
-    if isinstance(dynamics.noise, Coloured) or dynamics.power > 1 or dynamics.rho > 0:
+    if prior.noise.filter is not None or dynamics.power > 1 or dynamics.rho > 0:
         return "prior"
     rate = theta.h_ee.detach() / mesh.dx.square() + theta.h_nn.detach() / mesh.dy**2
     stiffness = float((rate * mesh.ocean).sum() / (mesh.count * prior.batch * prior.days))
@@ -55,46 +55,100 @@ def build(prior: SpdePrior, name: Preconditioner, weight: Tensor) -> Callable[[T
 
 
 class _TimeBlocks:
-    """All days at once: (BᵀN B)⁻¹ with B = A_t raised for the next day and the observations."""
+    """All days at once, (BᵀM B)⁻¹ with B ≈ A_t raised for the next day, M ≈ N_t.
+
+    White noise: the observations raise the diagonal of B too. Coloured noise: they raise that of
+    the filter in M, because noise precision at small scales must not multiply them.
+    """
 
     def __init__(self, prior: SpdePrior, weight: Tensor) -> None:
-        dynamics, mesh = prior.dynamics, prior.mesh
         self.prior, self.shape = prior, prior.shape
         self.tau = prior.noise.tau.detach()
-        noise = mesh.area / (dynamics.dt * self.tau.square())
-        rho = dynamics.rho
-        self.strength = 1 + rho**2
-        following = torch.ones_like(noise)
-        following[:, :-1] = noise[:, 1:] / noise[:, :-1]
-        following[:, -1] = 0
+        self.strength = 1 + prior.dynamics.rho**2
+        noise = prior.mesh.area / (prior.dynamics.dt * self.tau.square())
+        next_day = self._next_day(noise)
+        ratio = weight / (noise * self.strength)
+        self.filter = None
+        if prior.noise.filter is not None:
+            self.filter = _raised_filter(prior, ratio / (1 + next_day))
+            ratio = torch.zeros_like(ratio)
+        self.block, self.scale = self._blocks(next_day, ratio)
+
+    def _next_day(self, noise: Tensor) -> Tensor:
+        """Return what N_{t+1} adds to the diagonal of day t, relative to N_t."""
+        rho = self.prior.dynamics.rho
+        out = torch.zeros_like(noise)
+        out[:, :-1] = noise[:, 1:] / noise[:, :-1] * (1 + 2 * rho / self.strength)
         if rho == 0:
-            following[:, 0] = 0  # Q₀ + BᵀNB is AᵀNA already
-        observed = weight / (noise * self.strength)
-        raised = following * (1 + 2 * rho / self.strength) + observed
+            out[:, 0] = 0  # the start and the first step together are AᵀNA already
+        return out
+
+    def _blocks(self, next_day: Tensor, ratio: Tensor) -> tuple[Polynomial, Tensor | float]:
+        """Return B for all days as one batch, and a scale of rows for the observations."""
+        prior, mesh = self.prior, self.prior.mesh
+        share = prior.dynamics.implicit * prior.dynamics.dt
         matrix = prior.diffusion.detach()
+        if prior.dynamics.power == 2:
+            constant = math.sqrt(1 + float(next_day.mean()))
+            flat = Polynomial(constant, share, matrix.flatten(0, 1), 2, mesh)
+            return flat, (1 + ratio / constant**2).rsqrt()
         if prior.advection is not None:
             matrix = matrix + prior.advection.detach()
-        share = dynamics.implicit * dynamics.dt
-        if dynamics.power == 1:
-            stencil = Polynomial(1.0, share, matrix, 1, mesh).nine_point().clone()
-            centre = stencil[:, :, CENTRE]
-            stencil[:, :, CENTRE] = torch.where(
-                mesh.ocean, (centre.square() + raised).sqrt(), centre
-            )
-            block = Polynomial(0.0, 1.0, stencil, 1, mesh)
-            self.scale = torch.ones_like(raised)
-        else:
-            constant = math.sqrt(1 + float(following.mean()))
-            block = Polynomial(constant, share, prior.diffusion.detach(), 2, mesh)
-            diagonal = prior.precision_diagonal()
-            self.scale = (diagonal / (diagonal + weight)).sqrt()
-        self.block = replace(block, matrix=block.matrix.flatten(0, 1))
+        stencil = Polynomial(1.0, share, matrix, 1, mesh).nine_point().clone()
+        centre = stencil[:, :, CENTRE]
+        raised = (centre.square() + next_day + ratio).sqrt()
+        stencil[:, :, CENTRE] = torch.where(mesh.ocean, raised, 1)
+        return _bare(stencil, mesh), 1.0
 
     def __call__(self, residual: Tensor) -> Tensor:
         lead = residual.shape[:-4]
         flat = (self.scale * residual).reshape(-1, self.shape[0] * self.shape[1], *self.shape[2:])
         with torch.no_grad():
             up = self.block.solve(flat, transpose=True).view(*lead, *self.shape)
-            mid = self.prior.noise.covariance_times(up, self.tau) / self.strength
-            down = self.block.solve(mid.view(flat.shape)).view(*lead, *self.shape)
+            mid = self._noise_covariance(up) / self.strength
+            down = self.block.solve(mid.reshape(flat.shape)).view(*lead, *self.shape)
         return torch.where(self.prior.ocean, self.scale * down, 0)
+
+    def _noise_covariance(self, u: Tensor) -> Tensor:
+        """Return M⁻¹ u."""
+        noise, shape = self.prior.noise, u.shape
+        if self.filter is None or noise.filter is None:
+            return noise.covariance_times(u, self.tau)
+        flat = (-1, self.shape[0] * self.shape[1], *self.shape[2:])
+        u = self.filter.solve((self.tau * u).reshape(flat), transpose=True)
+        if noise.order == 2:
+            each = u.reshape(-1, 1, *flat[2:])
+            each = noise.filter.solve(each, transpose=True) * (noise.dt / noise.mesh.area)
+            u = noise.filter.solve(each).view(u.shape)
+        else:
+            u = u * (noise.dt / noise.mesh.area)
+        return self.tau * self.filter.solve(u).view(shape)
+
+
+def _bare(stencil: Tensor, mesh: Mesh) -> Polynomial:
+    """Return stencils (batch, time, 9, ny, nx), with unit rows on land, as one batch to solve."""
+    flat = stencil.flatten(0, 1)
+    ready = Polynomial(0.0, 1.0, flat, 1, mesh)
+    return replace(ready, _combined=flat)
+
+
+def _raised_filter(prior: SpdePrior, ratio: Tensor) -> Polynomial:
+    """Return G + diag(δ) per day, with δ the exact answer to one isolated observation.
+
+    det(G + δ e e')² = det(G'G + c² e e')  ⟹  (1 + δ s₁)² = 1 + c² s₂,   c² = ratio,
+    s₁ = (G⁻¹)_pp and s₂ = (G⁻¹G⁻ᵀ)_pp taken at the middle of the ocean.
+    """
+    single = prior.noise.filter
+    assert single is not None
+    ocean = prior.mesh.ocean
+    cells = ocean.nonzero()
+    j, i = cells[cells.shape[0] // 2].tolist()
+    impulse = torch.zeros_like(prior.mesh.area)[None]
+    impulse[0, j, i] = 1
+    with torch.no_grad():
+        response = single.solve(impulse)
+        s1, s2 = float(response[0, j, i]), float(response.square().sum())
+    delta = ((1 + ratio * s2).sqrt() - 1) / s1
+    stencil = single.nine_point().detach().repeat(*ratio.shape[:2], 1, 1, 1)
+    stencil[:, :, CENTRE] += torch.where(ocean, delta, 0)
+    return _bare(stencil, prior.mesh)

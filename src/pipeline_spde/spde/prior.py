@@ -164,14 +164,14 @@ class SpdePrior:
         u = carried[::-1]
         for t in range(self.days - 2, 0, -1):
             u[t] = u[t] + rho * u[t + 1]
-        state, e = self.start.covariance_times(u[0], u[1] if rho > 0 else None)
-        days = [state]
-        for t in range(1, self.days):
-            if t > 1 or e is None:
-                fresh = self.noise.covariance_times(u[t], self.noise.tau[:, t])
-                e = fresh if e is None or rho == 0 else rho * e + fresh
-            days.append(self._advance(t, days[-1], e))
-        return torch.where(self.ocean, torch.stack(days, dim=-3), 0)
+        state, first = self.start.covariance_times(u[0], u[1] if rho > 0 else None)
+        skip = 1 if first is None else 2
+        shocks = [] if first is None else [first]
+        if self.days > skip:
+            later = torch.stack(u[skip:], dim=-3)
+            later = self.noise.covariance_times(later, self.noise.tau[:, skip:])
+            shocks += list(later.unbind(dim=-3))
+        return self._integrate(state, shocks)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -183,20 +183,24 @@ class SpdePrior:
         """
         if n < 1:
             raise ValueError(f"the number of draws must be at least 1, got {n}")
-        state, e = self.start.sample(n, generator)
-        days = [state]
-        for t in range(1, self.days):
-            if t > 1 or e is None:
-                tau = self.noise.tau[:, t]
-                fresh = self.noise.draw(standard_normal((n, *tau.shape), tau, generator), tau)
-                e = fresh if e is None or self.dynamics.rho == 0 else self.dynamics.rho * e + fresh
-            days.append(self._advance(t, days[-1], e))
-        return torch.where(self.ocean, torch.stack(days, dim=-3), 0)
+        state, first = self.start.sample(n, generator)
+        skip = 1 if first is None else 2
+        shocks = [] if first is None else [first]
+        for t in range(skip, self.days):
+            tau = self.noise.tau[:, t]
+            white = standard_normal((n, *tau.shape), tau, generator)
+            shocks.append(self.noise.draw(white, tau))
+        return self._integrate(state, shocks)
 
-    def _advance(self, t: int, state: Tensor, e: Tensor) -> Tensor:
-        """Return x_t = A_t⁻¹ (B_t x_{t−1} + e_t)."""
-        step = t - 1
-        return self.propagator.solve_at(step, self.propagator.right_times_at(step, state) + e)
+    def _integrate(self, state: Tensor, shocks: list[Tensor]) -> Tensor:
+        """Return x_t = A_t⁻¹ (B_t x_{t−1} + e_t) from x₀ and (e₁, ξ₂, ξ₃, …)."""
+        days, e = [state], None
+        for step, shock in enumerate(shocks):
+            rho = self.dynamics.rho
+            e = shock if e is None or rho == 0 else rho * e + shock
+            forced = self.propagator.right_times_at(step, days[-1]) + e
+            days.append(self.propagator.solve_at(step, forced))
+        return torch.where(self.ocean, torch.stack(days, dim=-3), 0)
 
     def marginal_std(
         self, n_samples: int | None = 400, generator: torch.Generator | None = None

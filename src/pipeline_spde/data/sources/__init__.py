@@ -115,7 +115,10 @@ def sorted_without_duplicates(columns: dict[str, NDArray], path: Path) -> dict[s
         path: the file, for the log.
     """
     time = columns["time"]
-    unsorted = bool(np.any(np.diff(time) < np.timedelta64(0, "ns")))
+    steps = np.diff(time)
+    if np.all(steps > np.timedelta64(0, "ns")):
+        return columns
+    unsorted = bool(np.any(steps < np.timedelta64(0, "ns")))
     # all columns decide the order, so that it does not depend on that of the file
     others = [columns[name] for name in sorted(columns) if name != "time"]
     order = np.lexsort((*others, time))
