@@ -16,6 +16,7 @@ FLOORS = {
     "files": 0,
     "trees": 0,
     "periods": 0,
+    "splits": 0.25,
     "config": 0.5,
     "grids": 0.5,
     "land": 0.75,

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from pipeline_spde.periods import FrozenModel, Period, Task
-from pipeline_spde.trees import explain, overlay, plain
+from pipeline_spde.periods import FrozenModel, Period
+from pipeline_spde.splits import domain_problems, task_problems
+from pipeline_spde.trees import explain, overlay
 
 MethodName = Literal["oi", "oi_tuned", "persistence", "4dvarnet"]
 ProtocolName = Literal["dc2020a-legacy", "starter", "oceanbench-legacy", "ssh-v1"]
@@ -346,9 +347,9 @@ class Config(FrozenModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        problems = [*_task_problems(self)]
+        problems = [*task_problems(self)]
         for name, domain in self.domains.items():
-            problems += [f"domains.{name}.{text}" for text in _domain_problems(self, domain)]
+            problems += [f"domains.{name}.{text}" for text in domain_problems(self, domain)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -374,85 +375,6 @@ class MapRequest(FrozenModel):
     """Trained network, for the methods that need one."""
     batch_size: int = Field(8, ge=1)
     """Windows reconstructed at once by a network."""
-
-
-def _task_problems(config: Config) -> list[str]:
-    problems = []
-    for name, methods in config.tasks.items():
-        try:
-            task = Task(name=name)
-        except ValidationError as error:
-            problems.append(f"tasks.{name}: {plain(error.errors()[0]['msg'])}")
-            continue
-        if task.lead is None and "persistence" in methods:
-            problems.append(f"tasks.{name}: persistence is a forecast; use it with nrt or for<n>")
-        if task.lead is not None and task.lead >= config.model.window_days:
-            problems.append(
-                f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window of "
-                f"{config.model.window_days} (model.window_days)"
-            )
-    return problems
-
-
-def _domain_problems(config: Config, domain: DomainConfig) -> list[str]:
-    """Return the violations of the split rules and of references to other domains."""
-    problems = []
-    periods, half = domain.periods, config.half_window
-    used = {n: p for n in ("evaluation", "train", "validation") if (p := getattr(periods, n))}
-    for name, period in used.items():
-        if not periods.available.contains(period):
-            problems.append(
-                f"periods.{name}: {period} reaches outside the available days {periods.available}"
-            )
-    names = list(used)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            # a target day of one period must not be seen, through a patch, by the other
-            clash = used[first].padded(half).common(used[second])
-            if clash:
-                problems.append(
-                    f"periods.{second}: {used[second]} comes within the half-window ({half} days) "
-                    f"of periods.{first} ({used[first]}): days {clash}"
-                )
-    for name in ("train", "validation"):
-        period = used.get(name)
-        if period is None or periods.embargo is None:
-            continue
-        # training patches lie inside the period; validation targets are padded by a half-window
-        reach = period.padded(half) if name == "validation" else period
-        clash = reach.common(periods.embargo)
-        if clash:
-            problems.append(
-                f"periods.{name}: {period}, counting the half-window of {half} days where it "
-                f"applies, uses embargoed days {clash} (periods.embargo: {periods.embargo})"
-            )
-    trains = any("4dvarnet" in methods for methods in config.tasks.values())
-    if domain.model_from is None and trains:
-        if periods.train is None:
-            problems.append("periods.train: needed to train 4dvarnet")
-        elif periods.train.days < config.model.window_days:
-            problems.append(
-                f"periods.train: {periods.train.days} days are less than one window of "
-                f"{config.model.window_days} (model.window_days)"
-            )
-    if periods.validation is None:
-        problems.append("periods.validation: needed to tune oi_tuned and to choose the network")
-    if domain.model_from is not None and domain.model_from not in config.domains:
-        known = ", ".join(config.domains)
-        problems.append(f"model_from: no domain {domain.model_from!r}; there are {known}")
-    cells = {
-        axis: round((high - low) / domain.resolution)
-        for axis, (low, high) in (("lat", domain.lat), ("lon", domain.lon))
-    }
-    pooling = max(config.model.pooling, config.model.prior_pooling)
-    for axis, count in cells.items():
-        size = min(getattr(config.patches, axis), count)
-        if size % pooling:
-            problems.append(
-                f"resolution: {size} cells of a patch along {axis} are not divisible by the "
-                f"pooling of {pooling} (model.pooling, model.prior_pooling)"
-            )
-    return problems
 
 
 def load(mapping: Mapping[str, Any], origin: str = "the configuration") -> Config:

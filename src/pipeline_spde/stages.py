@@ -124,6 +124,16 @@ class ScoresStage(Stage):
     scores_seed: int
     """Equal for all methods, so that their intervals come from the same draws."""
 
+    def settings(self) -> dict[str, Any]:
+        """Return the keyword arguments that all scoring functions share."""
+        return {
+            "margin_degrees": self.margin,
+            "bootstrap_draws": self.scores.bootstrap_draws,
+            "bootstrap_block_days": self.scores.bootstrap_block_days,
+            "confidence": self.scores.confidence,
+            "seed": self.scores_seed,
+        }
+
 
 class TablesStage(Stage):
     """Gather the scores of all methods."""

@@ -113,16 +113,13 @@ def test_an_ocean_at_rest_is_drawn_to_the_jet_in_the_relaxation_time():
     q = np.zeros((2, nodes, nodes // 2 + 1), complex)
     for _ in range(80):
         q = ocean.step(q, DAY / 4)
-    psi = ocean.streamfunction(q)
-    target = ocean.potential_vorticity(np.stack([ocean.to_spectrum(np.zeros((nodes, nodes)))] * 2))
     reached = ocean.to_mesh(q)[0, :, 0]
     k1, k3 = 2 * np.pi / SIDE, 6 * np.pi / SIDE
     f1 = 1 / (RADIUS**2 * (1 + DELTA))
     # u = −∂y ψ and q = ∂yy ψ − F₁ ψ for each wave of the jet over a lower layer at rest
     full = (k1**2 + f1) / k1 * 0.4 * np.sin(k1 * y) - (k3**2 + f1) / k3 * 0.2 * np.cos(k3 * y)
     assert reached == pytest.approx((1 - np.exp(-1)) * full, rel=1e-6, abs=1e-12)
-    assert np.all(target == 0)
-    assert np.all(np.isfinite(psi))
+    assert np.abs(ocean.to_mesh(q)[1]).max() < 1e-12 * np.abs(full).max()  # upper layer only
 
 
 def test_the_filter_spares_long_waves_and_does_not_depend_on_the_step(rng):

@@ -50,6 +50,14 @@ def test_a_longer_run_begins_with_the_same_days(small_truth):
     assert np.array_equal(two.height, small_truth.height[:2])
 
 
+def test_without_spin_up_the_first_day_is_the_jet_itself():
+    config = TwinConfig(nodes=32, spin_up_days=0)
+    height = twin.simulate(GULF_STREAM, FOUR_DAYS[:1], config, seed=7).height[0]
+    # all that depends on longitude is the 3 cm of random waves
+    assert 0.01 < np.std(height - height.mean(axis=1, keepdims=True)) < 0.06
+    assert 0.6 < height.max() - height.min() < 1.2  # 2 U w f/g = 1.0 m less the return flow
+
+
 def test_land_is_nan_and_changes_nothing_else(small_truth):
     land = np.zeros(GULF_STREAM.shape, bool)
     land[:5, :7] = True

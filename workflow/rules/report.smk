@@ -17,7 +17,7 @@ rule send_records:
         "../../envs/cpu.yaml"
     params:
         config=stages.experiment_json(CONFIG),
-        folder=str(RESULTS),
+        folder=subpath(output.summary, parent=True),
     shell:
         "python workflow/scripts/send_records.py --results {params.folder}"
         " --config {params.config:q} --tracking {input.tracking} --output {output.summary} --log {log}"

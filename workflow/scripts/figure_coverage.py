@@ -32,7 +32,9 @@ def main(
         wildcards={"domain": domain, "figure": "coverage"},
     ) as run:
         table = pd.read_csv(coverage, parse_dates=["time"])
-        write_figure(drawing.coverage_series(table), output, stage.dpi)
+        samples = table.filter(like="samples_").rename(columns=lambda c: c.removeprefix("samples_"))
+        samples.insert(0, "time", table["time"])
+        write_figure(drawing.coverage_series(table, samples), output, stage.dpi)
         land = load_netcdf(grid)["land"]
         figure = drawing.track_map(load_netcdf(tracks), stage.lat, stage.lon, stage.days, land)
         write_figure(figure, tracks_output, stage.dpi)

@@ -38,11 +38,7 @@ def main(
         common = {
             "estimate": estimate[quantity],
             "std": estimate.get(f"{quantity}_std"),
-            "margin_degrees": stage.margin,
-            "bootstrap_draws": stage.scores.bootstrap_draws,
-            "bootstrap_block_days": stage.scores.bootstrap_block_days,
-            "confidence": stage.scores.confidence,
-            "seed": stage.scores_seed,
+            **stage.settings(),
         }
         if stage.withheld:
             tracks = io.read_tracks(reference).of_missions(stage.withheld)

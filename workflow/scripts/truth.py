@@ -32,7 +32,8 @@ def main(
         time = daily_stamps(stage.available.start, stage.available.end)
         with runtime.progress_bar("simulating days") as progress:
             truth = twin.simulate(grid, time, stage.twin, stage.seed, progress)
-        run.metrics |= realism.realism(truth.height, grid.dx_km.mean(), grid.dy_km)
+        spacing = (float(grid.dx_km.mean()), grid.dy_km)
+        run.metrics |= realism.realism(truth.height, *spacing, latitude=float(grid.lat.mean()))
         runtime.logger.info("%s", realism.describe(run.metrics))
         io.write_maps(truth, output, run.provenance)
 

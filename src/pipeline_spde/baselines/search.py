@@ -11,22 +11,27 @@ logger = logging.getLogger(__name__)
 
 Point = dict[str, float]
 
-_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
-_EXTENSIONS = 6  # steps beyond the candidates before the search gives up and says so
-_GOLDEN_STEPS = 4  # narrow a bracket to 15 %
+_EXTENSIONS = 6  # steps beyond the candidates before the scan gives up and says so
+_FIRST_STEP = 0.25  # of the pattern search, in the logarithm
+_LAST_STEP = 0.06
+_MOST_MOVES = 25
 
 
-class CoordinateSearch:
-    """Search along one parameter after the other, on candidates and then by golden sections.
+class PatternSearch:
+    """Scan of candidates, one parameter after the other, then a pattern search from the best.
 
     When the best candidate is the first or the last one, the list is continued with the same
-    ratio until the best lies inside.
+    ratio until the best lies inside. The scan can end far from the minimum when parameters
+    compensate each other (a longer correlation and more noise give similar maps); the pattern
+    search (Hooke and Jeeves, 1961, in the logarithms) follows such a valley: after every round of
+    steps along the axes it tries the sum of the successful ones once more.
 
     Attributes:
         table: every point tried with its criterion, in order.
         best: the point with the smallest criterion.
         value: that criterion.
-        at_edge: parameter -> True when its best value is still the last one tried.
+        at_edge: parameter -> True when the scan gave up with the best value at the end of its
+            list, or the search was stopped before it settled.
     """
 
     def __init__(
@@ -36,7 +41,7 @@ class CoordinateSearch:
 
         Args:
             criterion: what to minimise.
-            candidates: name -> positive values.
+            candidates: name -> positive values; a single value is kept fixed.
 
         Raises:
             ValueError: a parameter has no candidates.
@@ -48,67 +53,66 @@ class CoordinateSearch:
         self.candidates = {name: sorted(set(values)) for name, values in candidates.items()}
         self.table: list[Point] = []
         self.best: Point = {n: v[(len(v) - 1) // 2] for n, v in self.candidates.items()}
-        self.value = np.inf
+        self.value = self._evaluate(self.best)
         self.at_edge = dict.fromkeys(candidates, False)
-        self._known: dict[tuple[float, ...], float] = {}
 
     def run(self) -> Point:
         """Return the best point."""
-        for name in self.candidates:
+        free = [name for name, values in self.candidates.items() if len(values) > 1]
+        for name in free:
             self._scan(name)
-        for name, values in self.candidates.items():
-            if len(values) > 1:
-                self._refine(name)
+        if free:
+            self._settle(free)
         return self.best
 
-    def _try(self, name: str, value: float) -> float:
-        point = {**self.best, name: float(value)}
-        key = tuple(round(np.log(v), 9) for v in point.values())
-        if key not in self._known:
-            self._known[key] = float(self.criterion(point))
-            self.table.append({**point, "criterion": self._known[key]})
-            logger.debug("tried %s: %.5f", point, self._known[key])
-        return self._known[key]
+    def _evaluate(self, point: Point) -> float:
+        for row in self.table:
+            if all(np.isclose(row[name], value, rtol=1e-9) for name, value in point.items()):
+                return row["criterion"]
+        value = float(self.criterion(point))
+        self.table.append({**point, "criterion": value})
+        logger.debug("tried %s: %.5f", point, value)
+        return value
 
-    def _move(self, name: str, value: float, criterion: float) -> None:
-        if criterion < self.value:
-            self.best, self.value = {**self.best, name: float(value)}, criterion
+    def _try(self, point: Point) -> bool:
+        """Evaluate a point; keep it and return True when it is the best so far."""
+        value = self._evaluate(point)
+        if value >= self.value:
+            return False
+        self.best, self.value = point, value
+        return True
 
     def _scan(self, name: str) -> None:
         """Try the candidates of one parameter, extending their list while the best is last."""
         values = list(self.candidates[name])
-        scores = [self._try(name, value) for value in values]
-        for _ in range(_EXTENSIONS if len(values) > 1 else 0):
-            lowest = int(np.argmin(scores))
-            if lowest == 0:
+        others = dict(self.best)
+        for value in values:
+            self._try({**others, name: value})
+        for _ in range(_EXTENSIONS):
+            if self.best[name] == values[0]:
                 values.insert(0, values[0] ** 2 / values[1])
-                scores.insert(0, self._try(name, values[0]))
-            elif lowest == len(values) - 1:
+                self._try({**others, name: values[0]})
+            elif self.best[name] == values[-1]:
                 values.append(values[-1] ** 2 / values[-2])
-                scores.append(self._try(name, values[-1]))
+                self._try({**others, name: values[-1]})
             else:
                 break
-        lowest = int(np.argmin(scores))
-        self.at_edge[name] = len(values) > 1 and lowest in (0, len(values) - 1)
-        self.candidates[name] = values
-        self._move(name, values[lowest], scores[lowest])
+        self.at_edge[name] = self.best[name] in (values[0], values[-1])
 
-    def _refine(self, name: str) -> None:
-        """Narrow the bracket of the best candidate by golden sections in the logarithm."""
-        values = self.candidates[name]
-        place = int(np.argmin(np.abs(np.log(values) - np.log(self.best[name]))))
-        low = np.log(values[max(place - 1, 0)])
-        high = np.log(values[min(place + 1, len(values) - 1)])
-        inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
-        scores = [self._try(name, np.exp(at)) for at in inner]
-        for _ in range(_GOLDEN_STEPS - 2):
-            if scores[0] < scores[1]:
-                high, inner[1], scores[1] = inner[1], inner[0], scores[0]
-                inner[0] = high - _GOLDEN * (high - low)
-                scores[0] = self._try(name, np.exp(inner[0]))
+    def _settle(self, names: list[str]) -> None:
+        """Move downhill from the best point with ever smaller steps."""
+        step = _FIRST_STEP
+        for _ in range(_MOST_MOVES):
+            base = dict(self.best)
+            for name in names:
+                for factor in (np.exp(step), np.exp(-step)):
+                    if self._try({**self.best, name: self.best[name] * factor}):
+                        self.at_edge[name] = False
+                        break
+            if self.best == base:
+                step /= 2
+                if step < _LAST_STEP:
+                    return
             else:
-                low, inner[0], scores[0] = inner[0], inner[1], scores[1]
-                inner[1] = low + _GOLDEN * (high - low)
-                scores[1] = self._try(name, np.exp(inner[1]))
-        lowest = int(np.argmin(scores))
-        self._move(name, float(np.exp(inner[lowest])), scores[lowest])
+                self._try({name: self.best[name] ** 2 / base[name] for name in base})
+        self.at_edge = {name: name in names for name in self.at_edge}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible_offsets
 from pipeline_spde.baselines.deviation import deviation_maps
-from pipeline_spde.baselines.search import CoordinateSearch, Point
+from pipeline_spde.baselines.search import PatternSearch, Point
 from pipeline_spde.baselines.validation import Comparison, against_passes, against_truth
 from pipeline_spde.config import OiTunedConfig, Period, Task
 from pipeline_spde.fields import Maps, Observations
@@ -79,12 +79,12 @@ def tune(
         errors = _errors(sets, grid, offsets, parameters, config.iterations)
         return float(np.sqrt(np.mean(errors)))
 
-    search = CoordinateSearch(
+    search = PatternSearch(
         rmse,
         {
-            "length_km": config.lengths_km,
-            "length_days": config.lengths_days,
             "noise_factor": config.noise_factors,
+            "length_days": config.lengths_days,
+            "length_km": config.lengths_km,
         },
     )
     best = OiParameters(**search.run(), prior_std_m=prior)

@@ -17,7 +17,7 @@ from pipeline_spde.grids import Grid, wrap_longitude
 logger = logging.getLogger(__name__)
 
 # Share of the variance of representativeness that is a difference in time. On the simulated ocean
-# 0.13 to 0.16 (docs/observations.md); more here, since the real one also has faster motions.
+# 0.10 to 0.16 (docs/observations.md); more here, since the real one also has faster motions.
 _TEMPORAL_SHARE = 0.25
 _HALF_DAY = np.timedelta64(12, "h")
 

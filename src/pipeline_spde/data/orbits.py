@@ -22,7 +22,8 @@ from pipeline_spde.grids import EARTH_RADIUS_KM, wrap_longitude
 #   with e = 0.001165 and the node of track 249 at 243.0078°E, hence of track 1 at 0.1335°E;
 #   ESA Sentinel-3 user guide: 98.65°, 27 days, 385 orbits, 10:00 descending, B 140° off A;
 #   DGFI-TUM OpenADB: CryoSat-2: 369 (nodal) days, 5344 orbits, 92.03°, e = 0.0014;
-#   AAS 99-180 (Mitchell 1999): Geosat Follow-On: 17 (nodal) days, 244 orbits, 108°, e = 0.001.
+#   Mitchell 1999 (Am. Astronaut. Soc. paper 99-180): Geosat Follow-On: 17 (nodal) days,
+#   244 orbits, 108°, e = 0.001.
 # Phases (node_time, node_longitude_deg) are fits to real positions where the comment says so.
 _REFERENCE = Orbit(
     # Fitted to the reference mission of 1-10 January 2022 (Jason-3). The satellites of this track

@@ -24,10 +24,12 @@ MILD = 2.0
 
 
 def choose(prior: SpdePrior) -> Preconditioner:
-    """Return the preconditioner expected to be fastest, from the stiffness of the prior."""
+    """Return the preconditioner measured to be fastest, or close to it (docs/spde.md)."""
     dynamics, theta, mesh = prior.dynamics, prior.theta, prior.mesh
-    if prior.noise.filter is not None or dynamics.power > 1 or dynamics.rho > 0:
+    if prior.noise.filter is not None and dynamics.rho > 0:
         return "prior"
+    if prior.noise.filter is not None or dynamics.power > 1 or dynamics.rho > 0:
+        return "time_block"
     rate = theta.h_ee.detach() / mesh.dx.square() + theta.h_nn.detach() / mesh.dy**2
     stiffness = float((rate * mesh.ocean).sum() / (mesh.count * prior.batch * prior.days))
     return "jacobi" if dynamics.dt * stiffness <= MILD else "time_block"
@@ -57,8 +59,9 @@ def build(prior: SpdePrior, name: Preconditioner, weight: Tensor) -> Callable[[T
 class _TimeBlocks:
     """All days at once, (BᵀM B)⁻¹ with B ≈ A_t raised for the next day, M ≈ N_t.
 
-    White noise: the observations raise the diagonal of B too. Coloured noise: they raise that of
-    the filter in M, because noise precision at small scales must not multiply them.
+    With white noise and α = 2 the observations raise the diagonal of B too; with coloured noise of
+    order 1 that of the filter in M, because the noise precision at small scales must not multiply
+    them. In steeper spectra no diagonal of a factor stands for them, and they are left out.
     """
 
     def __init__(self, prior: SpdePrior, weight: Tensor) -> None:
@@ -69,10 +72,11 @@ class _TimeBlocks:
         next_day = self._next_day(noise)
         ratio = weight / (noise * self.strength)
         self.filter = None
-        if prior.noise.filter is not None:
+        if prior.noise.order == 1:
             self.filter = _raised_filter(prior, ratio / (1 + next_day))
+        if prior.noise.order > 0 or prior.dynamics.power == 2:
             ratio = torch.zeros_like(ratio)
-        self.block, self.scale = self._blocks(next_day, ratio)
+        self.block = self._blocks(next_day, ratio)
 
     def _next_day(self, noise: Tensor) -> Tensor:
         """Return what N_{t+1} adds to the diagonal of day t, relative to N_t."""
@@ -83,46 +87,40 @@ class _TimeBlocks:
             out[:, 0] = 0  # the start and the first step together are AᵀNA already
         return out
 
-    def _blocks(self, next_day: Tensor, ratio: Tensor) -> tuple[Polynomial, Tensor | float]:
-        """Return B for all days as one batch, and a scale of rows for the observations."""
+    def _blocks(self, next_day: Tensor, ratio: Tensor) -> Polynomial:
+        """Return B for all days as one batch."""
         prior, mesh = self.prior, self.prior.mesh
         share = prior.dynamics.implicit * prior.dynamics.dt
         matrix = prior.diffusion.detach()
         if prior.dynamics.power == 2:
             constant = math.sqrt(1 + float(next_day.mean()))
-            flat = Polynomial(constant, share, matrix.flatten(0, 1), 2, mesh)
-            return flat, (1 + ratio / constant**2).rsqrt()
+            return Polynomial(constant, share, matrix.flatten(0, 1), 2, mesh)
         if prior.advection is not None:
             matrix = matrix + prior.advection.detach()
         stencil = Polynomial(1.0, share, matrix, 1, mesh).nine_point().clone()
         centre = stencil[:, :, CENTRE]
         raised = (centre.square() + next_day + ratio).sqrt()
         stencil[:, :, CENTRE] = torch.where(mesh.ocean, raised, 1)
-        return _bare(stencil, mesh), 1.0
+        return _bare(stencil, mesh)
 
     def __call__(self, residual: Tensor) -> Tensor:
         lead = residual.shape[:-4]
-        flat = (self.scale * residual).reshape(-1, self.shape[0] * self.shape[1], *self.shape[2:])
+        flat = residual.reshape(-1, self.shape[0] * self.shape[1], *self.shape[2:])
         with torch.no_grad():
             up = self.block.solve(flat, transpose=True).view(*lead, *self.shape)
             mid = self._noise_covariance(up) / self.strength
             down = self.block.solve(mid.reshape(flat.shape)).view(*lead, *self.shape)
-        return torch.where(self.prior.ocean, self.scale * down, 0)
+        return torch.where(self.prior.ocean, down, 0)
 
     def _noise_covariance(self, u: Tensor) -> Tensor:
         """Return M⁻¹ u."""
         noise, shape = self.prior.noise, u.shape
-        if self.filter is None or noise.filter is None:
+        if self.filter is None:
             return noise.covariance_times(u, self.tau)
         flat = (-1, self.shape[0] * self.shape[1], *self.shape[2:])
         u = self.filter.solve((self.tau * u).reshape(flat), transpose=True)
-        if noise.order == 2:
-            each = u.reshape(-1, 1, *flat[2:])
-            each = noise.filter.solve(each, transpose=True) * (noise.dt / noise.mesh.area)
-            u = noise.filter.solve(each).view(u.shape)
-        else:
-            u = u * (noise.dt / noise.mesh.area)
-        return self.tau * self.filter.solve(u).view(shape)
+        u = self.filter.solve(u * (noise.dt / noise.mesh.area))
+        return self.tau * u.view(shape)
 
 
 def _bare(stencil: Tensor, mesh: Mesh) -> Polynomial:
