@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import MapRequest, PatchConfig, Period, StateModelConfig, Task
+from pipeline_spde.config import MapRequest, PatchConfig, StateModelConfig
 from pipeline_spde.fields import GriddedObservations, Observations, Tracks, daily_stamps
 from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.reconstruct import reconstruct
 
 PERIOD = Period(start="2013-01-06", end="2013-01-09")
@@ -112,7 +113,9 @@ def test_one_patch_equals_the_solver_applied_by_hand(grid: Grid, checkpoint: Pat
 
 
 @pytest.mark.parametrize("task", ["mapping", "for2"])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(junk=st.floats(-1e6, 1e6), error=st.sampled_from([0.0, -1.0, 0.5, np.nan, np.inf]))
 def test_values_under_the_mask_never_matter(
     grid: Grid, tmp_path: Path, task: str, junk: float, error: float

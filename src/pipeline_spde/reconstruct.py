@@ -11,11 +11,12 @@ import torch
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import MapRequest, Task
+from pipeline_spde.config import MapRequest
 from pipeline_spde.data.patches import Blender, Patches, Triple
 from pipeline_spde.data.windows import WindowCutter, ocean_columns, on_days, patch_plan
 from pipeline_spde.fields import GriddedObservations, Maps, Observations, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Task
 
 logger = logging.getLogger(__name__)
 

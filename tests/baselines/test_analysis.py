@@ -10,10 +10,10 @@ from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible
 from pipeline_spde.baselines.conjugate import GridModes, solve
 from pipeline_spde.baselines.covariance import gaussian_modes, plane_axes_km
 from pipeline_spde.baselines.deviation import ExactTile, deviation_maps
-from pipeline_spde.config import Task
 from pipeline_spde.fields import Observations
 from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Task
 
 from .common import dense_kriging, empty_tracks, gridded, observe, smooth_field
 

@@ -5,9 +5,10 @@ import pytest
 
 from pipeline_spde.baselines import oi
 from pipeline_spde.baselines.thinning import Points, block_averages, passes
-from pipeline_spde.config import MapRequest, OiConfig, Period, Task
+from pipeline_spde.config import MapRequest, OiConfig
 from pipeline_spde.fields import Observations, Tracks, as_day
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 from .common import dense_kriging, gridded
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline_spde.baselines import oi_tuned, persistence
-from pipeline_spde.config import MapRequest, Period, Task
+from pipeline_spde.config import MapRequest
 from pipeline_spde.fields import Observations
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 from .common import observe, smooth_field
 

@@ -10,12 +10,13 @@ from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import cell_anomalies, visible_offsets
 from pipeline_spde.baselines.covariance import gaussian_modes, plane_axes_km
 from pipeline_spde.baselines.deviation import deviation_maps
-from pipeline_spde.baselines.search import PatternSearch
+from pipeline_spde.baselines.search import ScanAndSimplex
 from pipeline_spde.baselines.tuning import tune
 from pipeline_spde.baselines.validation import against_passes
-from pipeline_spde.config import OiTunedConfig, Period, Task
+from pipeline_spde.config import OiTunedConfig
 from pipeline_spde.fields import Maps, Observations, Tracks, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 from .common import gridded
 
@@ -183,11 +184,19 @@ def test_period_without_observations_is_an_error():
         tune(observations, grid, Task(name="mapping"), CONFIG, empty, truth, seed=3)
 
 
+def test_truth_of_another_grid_is_refused():
+    observations, truth, grid = gaussian_world()
+    part = (slice(0, 6), slice(None))
+    other = Maps(truth.time, grid.crop(*part), truth.height[(slice(None), *part)], "ssh")
+    with pytest.raises(ValueError, match="use the truth of the same domain"):
+        tune(observations, grid, Task(name="mapping"), CONFIG, PERIOD, other, seed=3)
+
+
 def test_search_finds_the_minimum_of_a_separable_bowl_beyond_its_candidates():
     def bowl(point: dict[str, float]) -> float:
         return np.log(point["a"] / 30.0) ** 2 + np.log(point["b"] / 0.9) ** 2
 
-    search = PatternSearch(bowl, {"a": (1.0, 2.0, 4.0), "b": (0.5, 1.0, 2.0)})
+    search = ScanAndSimplex(bowl, {"a": (1.0, 2.0, 4.0), "b": (0.5, 1.0, 2.0)})
     best = search.run()
     assert best["a"] == pytest.approx(30.0, rel=0.15)
     assert best["b"] == pytest.approx(0.9, rel=0.15)
@@ -201,20 +210,20 @@ def test_search_follows_a_narrow_valley_between_two_parameters():
         across = np.log(point["a"] / point["b"])
         return 0.05 * along**2 + across**2
 
-    search = PatternSearch(valley, {"a": (0.5, 1.0, 2.0), "b": (0.5, 1.0, 2.0)})
+    search = ScanAndSimplex(valley, {"a": (0.5, 1.0, 2.0), "b": (0.5, 1.0, 2.0)})
     best = search.run()
     assert best["a"] == pytest.approx(4.0, rel=0.15)
     assert best["b"] == pytest.approx(4.0, rel=0.15)
 
 
 def test_search_says_when_it_ends_at_an_edge():
-    search = PatternSearch(lambda point: point["a"], {"a": (1.0, 2.0)})
+    search = ScanAndSimplex(lambda point: point["a"], {"a": (1.0, 2.0)})
     search.run()
     assert search.at_edge == {"a": True}
 
 
 def test_search_keeps_a_single_candidate():
-    search = PatternSearch(lambda point: point["a"] + point["b"], {"a": (3.0,), "b": (1.0, 2.0)})
+    search = ScanAndSimplex(lambda point: point["a"] + point["b"], {"a": (3.0,), "b": (1.0, 2.0)})
     assert search.run()["a"] == 3.0
     with pytest.raises(ValueError, match="no candidates for"):
-        PatternSearch(lambda point: 0.0, {"a": ()})
+        ScanAndSimplex(lambda point: 0.0, {"a": ()})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_spde.config import PatchConfig, Period, Task
+from pipeline_spde.config import PatchConfig
 from pipeline_spde.data.datamodule import (
     TrainingWindows,
     ValidationWindows,
@@ -18,6 +18,7 @@ from pipeline_spde.data.datamodule import (
 from pipeline_spde.data.windows import Batch, WindowCutter, on_days, patch_plan, seen_days
 from pipeline_spde.fields import GriddedObservations, Maps, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 DAYS = 30
 

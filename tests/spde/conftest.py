@@ -30,8 +30,12 @@ def diffusion_matrix(grid, kappa, h_ee, h_en, h_nn, robin=1.0):
             area = dx[j] * dy
             energy[v, v] += area * kappa[j, i] ** 2
             if not grid.periodic:
-                energy[v, v] += robin * kappa[j, i] * h_ee[j, i] ** 0.5 * dy * ((i == 0) + (i == nx - 1))
-            energy[v, v] += robin * kappa[j, i] * h_nn[j, i] ** 0.5 * dx[j] * ((j == 0) + (j == ny - 1))
+                energy[v, v] += (
+                    robin * kappa[j, i] * h_ee[j, i] ** 0.5 * dy * ((i == 0) + (i == nx - 1))
+                )
+            energy[v, v] += (
+                robin * kappa[j, i] * h_nn[j, i] ** 0.5 * dx[j] * ((j == 0) + (j == ny - 1))
+            )
             for sx in (-1, 1):
                 for sy in (-1, 1):
                     gx, gy = np.zeros(ny * nx), np.zeros(ny * nx)
@@ -43,10 +47,14 @@ def diffusion_matrix(grid, kappa, h_ee, h_en, h_nn, robin=1.0):
                         gy[y] += sy / dy
                         gy[v] -= sy / dy
                     both = np.outer(gx, gy)
-                    energy += 0.25 * area * (
-                        h_ee[j, i] * np.outer(gx, gx)
-                        + h_en[j, i] * (both + both.T)
-                        + h_nn[j, i] * np.outer(gy, gy)
+                    energy += (
+                        0.25
+                        * area
+                        * (
+                            h_ee[j, i] * np.outer(gx, gx)
+                            + h_en[j, i] * (both + both.T)
+                            + h_nn[j, i] * np.outer(gy, gy)
+                        )
                     )
     return energy / grid.area_km2.ravel()[:, None]
 
@@ -72,7 +80,14 @@ def advection_matrix(grid, m_east, m_north):
 
 def dense_prior(grid, theta, entry=0, robin=1.0, **settings):
     """Q over ocean cells of the window, its covariance, and the parts."""
-    d = {"dt": 1.0, "alpha": 2, "scheme": "backward_euler", "noise": "white", "rho": 0.0, "substeps": 1}
+    d = {
+        "dt": 1.0,
+        "alpha": 2,
+        "scheme": "backward_euler",
+        "noise": "white",
+        "rho": 0.0,
+        "substeps": 1,
+    }
     d |= settings
     dt, rho, power = d["dt"], d["rho"], d["alpha"] // 2
     share = 1.0 if d["scheme"] == "backward_euler" else 0.5
@@ -80,11 +95,16 @@ def dense_prior(grid, theta, entry=0, robin=1.0, **settings):
     n, days = wet.size, theta.kappa.shape[1]
     cut = np.ix_(wet, wet)
     eye = np.eye(n)
-    f = {name: np.where(grid.land, 1.0, v[entry].detach().double().numpy()) for name, v in theta.items()}
+    f = {
+        name: np.where(grid.land, 1.0, v[entry].detach().double().numpy())
+        for name, v in theta.items()
+    }
     area = grid.area_km2.ravel()[wet]
 
     def k_at(t):
-        return diffusion_matrix(grid, *(f[c][t] for c in ("kappa", "h_ee", "h_en", "h_nn")), robin)[cut]
+        return diffusion_matrix(grid, *(f[c][t] for c in ("kappa", "h_ee", "h_en", "h_nn")), robin)[
+            cut
+        ]
 
     def step(t, weight):
         k = np.linalg.matrix_power(k_at(t), power)
@@ -100,7 +120,9 @@ def dense_prior(grid, theta, entry=0, robin=1.0, **settings):
     if d["noise"] != "white":
         one = np.ones(grid.shape)
         square = one * d["noise"].length_km ** 2
-        g = np.linalg.matrix_power(diffusion_matrix(grid, one, square, 0 * one, square)[cut], d["noise"].order)
+        g = np.linalg.matrix_power(
+            diffusion_matrix(grid, one, square, 0 * one, square)[cut], d["noise"].order
+        )
 
     def noise(t):
         gt = g / f["tau"][t].ravel()[wet][None, :]
@@ -115,7 +137,10 @@ def dense_prior(grid, theta, entry=0, robin=1.0, **settings):
 
     left = np.zeros((days * n, days * n))  # x -> (x0, e1, e2, ...)
     inner = np.zeros_like(left)  # precision of those
-    block = lambda t: slice(t * n, (t + 1) * n)
+
+    def block(t):
+        return slice(t * n, (t + 1) * n)
+
     left[block(0), block(0)] = eye
     for t in range(1, days):
         left[block(t), block(t)] = step(t, share)
@@ -140,10 +165,14 @@ def dense_prior(grid, theta, entry=0, robin=1.0, **settings):
         chain[block(t), block(t - 1)] = -rho * eye
     whole = chain @ left
     q = whole.T @ inner @ whole
-    return SimpleNamespace(q=q, covariance=np.linalg.inv(q), wet=wet, days=days, n=n, step=step, k=k_at)
+    return SimpleNamespace(
+        q=q, covariance=np.linalg.inv(q), wet=wet, days=days, n=n, step=step, k=k_at
+    )
 
 
-def random_theta(grid, batch=1, days=3, seed=0, currents=True, scale=1.0, speed=8.0, dtype=torch.float64):
+def random_theta(
+    grid, batch=1, days=3, seed=0, currents=True, scale=1.0, speed=8.0, dtype=torch.float64
+):
     """Smooth-free, strongly variable, anisotropic fields: the worst case for a discretisation."""
     rng = np.random.default_rng(seed)
 
@@ -153,20 +182,25 @@ def random_theta(grid, batch=1, days=3, seed=0, currents=True, scale=1.0, speed=
     size = scale * grid.dy_km**2
     g, vx, vy = noise(0.3, 1) * size, noise(-1, 1) * size**0.5, noise(-1, 1) * size**0.5
     m = (noise(-speed, speed), noise(-speed, speed)) if currents else (None, None)
-    return SpdeParameters(noise(0.2, 0.6), *m, g + vx**2, vx * vy, g + vy**2, noise(0.5, 2) * grid.dy_km)
+    return SpdeParameters(
+        noise(0.2, 0.6), *m, g + vx**2, vx * vy, g + vy**2, noise(0.5, 2) * grid.dy_km
+    )
 
 
 GRIDS = {
     "odd": Grid.cartesian(5, 7, 10.0, 8.5),
     "tall": Grid.cartesian(9, 4, 10.0, 14.0),
     "masked": Grid.latlon(
-        40 + 0.25 * np.arange(6), -60 + 0.25 * np.arange(7),
+        40 + 0.25 * np.arange(6),
+        -60 + 0.25 * np.arange(7),
         land=np.isin(np.arange(42).reshape(6, 7), [0, 1, 7, 17, 18, 24, 41]),
     ),
     "periodic": Grid.cartesian(6, 5, 9.0, 11.0, periodic=True),
     "globe": Grid.latlon(
-        np.linspace(-60, 60, 7), np.arange(-180, 180, 60.0),
-        land=np.isin(np.arange(42).reshape(7, 6), [5, 6, 20]), periodic=True,
+        np.linspace(-60, 60, 7),
+        np.arange(-180, 180, 60.0),
+        land=np.isin(np.arange(42).reshape(7, 6), [5, 6, 20]),
+        periodic=True,
     ),
 }
 SETTINGS = {
@@ -179,7 +213,12 @@ SETTINGS = {
     "memory_cn": {"rho": 0.6, "scheme": "crank_nicolson"},
     "memory_fourth": {"rho": 0.3, "alpha": 4, "dt": 0.5},
     "coloured": {"noise": Coloured(15.0)},
-    "everything": {"noise": Coloured(12.0, 2), "rho": 0.45, "scheme": "crank_nicolson", "substeps": 2},
+    "everything": {
+        "noise": Coloured(12.0, 2),
+        "rho": 0.45,
+        "scheme": "crank_nicolson",
+        "substeps": 2,
+    },
 }
 
 
@@ -197,11 +236,26 @@ def settings(request):
 def oracle():
     """The functions above, for test modules."""
     return SimpleNamespace(
-        dense_prior=dense_prior, random_theta=random_theta, grids=GRIDS, settings=SETTINGS,
-        diffusion_matrix=diffusion_matrix, advection_matrix=advection_matrix, prior=make_prior,
+        dense_prior=dense_prior,
+        random_theta=random_theta,
+        grids=GRIDS,
+        settings=SETTINGS,
+        diffusion_matrix=diffusion_matrix,
+        advection_matrix=advection_matrix,
+        prior=make_prior,
     )
 
 
-def make_prior(grid, seed=0, batch=1, days=3, currents=True, scale=1.0, speed=8.0, dtype=torch.float64, **settings):
+def make_prior(
+    grid,
+    seed=0,
+    batch=1,
+    days=3,
+    currents=True,
+    scale=1.0,
+    speed=8.0,
+    dtype=torch.float64,
+    **settings,
+):
     theta = random_theta(grid, batch, days, seed, currents, scale, speed, dtype)
     return SpdePrior(grid, theta, **settings)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline_spde.config import PatchConfig, Period, StateModelConfig, Task, TrainingConfig
+from pipeline_spde.config import PatchConfig, StateModelConfig, TrainingConfig
 from pipeline_spde.fields import GriddedObservations, Maps, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.training.state import TrainingReport, train
 
 

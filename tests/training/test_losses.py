@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_spde.config import LossConfig, Task
+from pipeline_spde.config import LossConfig
+from pipeline_spde.periods import Task
 from pipeline_spde.training.losses import state_loss, time_weights
 
 

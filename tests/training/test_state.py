@@ -13,8 +13,8 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
-from pipeline_spde.config import Period, Task
 from pipeline_spde.fields import GriddedObservations
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.training import keeping
 from pipeline_spde.training.keeping import LOG_COLUMNS, Keeper
 from pipeline_spde.training.module import StateTraining, learning_rate_factor
@@ -112,6 +112,23 @@ def test_a_killed_training_goes_on_to_the_same_file(
     assert report.checkpoint.read_bytes() == finished[0].checkpoint.read_bytes()
     steps = [row["step"] for row in csv.DictReader(report.log.open())]
     assert steps == ["3", "6", "8"]
+
+
+def test_a_training_stopped_in_good_order_is_not_taken_for_finished(
+    case: Any, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Keeper.on_train_epoch_end
+
+    def stops(self: Keeper, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        original(self, trainer, module)
+        trainer.should_stop = True
+
+    monkeypatch.setattr(Keeper, "on_train_epoch_end", stops)
+    with pytest.raises(RuntimeError, match="state at step 3: run the same training again"):
+        case.run(tmp_path)
+    assert not (tmp_path / "state.ckpt").exists()
+    monkeypatch.undo()
+    assert_same_weights(case.run(tmp_path).checkpoint, finished[0].checkpoint)
 
 
 def test_dropout_survives_a_kill(

@@ -108,3 +108,15 @@ def test_snakefiles_are_formatted():
 
 def test_snakemake_lint_is_clean():
     assert findings() == []
+
+
+def test_the_graph_in_the_docs_names_every_rule():
+    text = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    rules = [
+        line.removeprefix("rule ").rstrip(":\n")
+        for path in (ROOT / "workflow" / "rules").glob("*.smk")
+        for line in path.read_text().splitlines()
+        if line.startswith("rule ")
+    ]
+    missing = [rule for rule in rules if rule.removeprefix("figure_") not in text]
+    assert not missing

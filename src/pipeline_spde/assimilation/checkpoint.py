@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import StateModelConfig, Task
+from pipeline_spde.config import StateModelConfig
 from pipeline_spde.files import DataError, atomic_path
+from pipeline_spde.periods import Task
 
 FORMAT = "pipeline_spde state model 1"
 

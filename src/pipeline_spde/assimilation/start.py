@@ -54,16 +54,19 @@ Factors = tuple[Tensor, Tensor, Tensor]
 def to_state(factors: Factors, coefficients: Tensor) -> Tensor:
     """Return (Fₜ ⊗ F_y ⊗ F_x) z: (batch, t', y', x') -> (batch, time, lat, lon)."""
     time, lat, lon = factors
-    batch, modes = coefficients.shape[:2]
-    planes = lat @ coefficients @ lon.T
-    flat = time @ planes.reshape(batch, modes, -1)
-    return flat.reshape(batch, time.shape[0], *planes.shape[2:])
+    batch, modes, rows, columns = coefficients.shape
+    lines = (coefficients.reshape(-1, columns) @ lon.T).reshape(batch * modes, rows, -1)
+    planes = (lat @ lines).reshape(batch, modes, -1)
+    return (time @ planes).reshape(batch, time.shape[0], lat.shape[0], lon.shape[0])
 
 
 def to_coefficients(factors: Factors, state: Tensor) -> Tensor:
-    """Return (Fₜ ⊗ F_y ⊗ F_x)ᵀ x: the adjoint of `to_state`."""
+    """Return (Fₜ ⊗ F_y ⊗ F_x)ᵀ x: the adjoint of `to_state`, in the opposite order."""
     time, lat, lon = factors
-    return to_state((time.T, lat.T, lon.T), state)
+    batch, days, rows, columns = state.shape
+    planes = time.T @ state.reshape(batch, days, -1)
+    lines = (planes.reshape(-1, columns) @ lon).reshape(batch * time.shape[1], rows, -1)
+    return (lat.T @ lines).reshape(batch, time.shape[1], lat.shape[1], lon.shape[1])
 
 
 def interpolate(heights: Tensor, precision: Tensor, factors: Factors, iterations: int) -> Tensor:
@@ -90,13 +93,13 @@ def interpolate(heights: Tensor, precision: Tensor, factors: Factors, iterations
     direction = residual.clone()
     squared = residual.square().sum(1, keepdim=True)
     tiny, converged = torch.finfo(residual.dtype).tiny, _CONVERGED**2 * squared
-    earlier: list[Tensor] = []
-    for _ in range(iterations):
-        earlier.append(residual / squared.sqrt().clamp(min=tiny))
+    earlier = residual.new_zeros(residual.shape[0], iterations, residual.shape[1])
+    for step in range(iterations):
+        earlier[:, step] = residual / squared.sqrt().clamp(min=tiny)
         image = apply(direction)
         length = squared / (direction * image).sum(1, keepdim=True).clamp(min=tiny)
         solution = solution + length * direction
-        residual = _orthogonalised(residual - length * image, torch.stack(earlier, 1))
+        residual = _orthogonalised(residual - length * image, earlier[:, : step + 1])
         going_on = residual.square().sum(1, keepdim=True) > converged
         residual = torch.where(going_on, residual, torch.zeros_like(residual))
         previous, squared = squared, residual.square().sum(1, keepdim=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_spde.config import Period, Task
 from pipeline_spde.fields import GriddedObservations, Observations, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]

@@ -31,9 +31,10 @@ from pipeline_spde.baselines.covariance import (
 )
 from pipeline_spde.baselines.exact import DaySums, condition, day_sums, linear_in_day
 from pipeline_spde.baselines.thinning import Points, block_averages
-from pipeline_spde.config import MapRequest, OiConfig, Task
+from pipeline_spde.config import MapRequest, OiConfig
 from pipeline_spde.fields import Maps, Observations, daily_stamps
 from pipeline_spde.grids import Grid, wrap_longitude
+from pipeline_spde.periods import Task
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import cell_anomalies, target_days, visible_offsets
-from pipeline_spde.config import MapRequest, Period, Task
+from pipeline_spde.config import MapRequest
 from pipeline_spde.fields import Maps, Observations, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 
 def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapRequest) -> Maps:

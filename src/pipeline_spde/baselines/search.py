@@ -6,32 +6,32 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from scipy.optimize import minimize
 
 logger = logging.getLogger(__name__)
 
 Point = dict[str, float]
 
 _EXTENSIONS = 6  # steps beyond the candidates before the scan gives up and says so
-_FIRST_STEP = 0.25  # of the pattern search, in the logarithm
-_LAST_STEP = 0.06
-_MOST_MOVES = 25
+_SIMPLEX_STEP = 0.25  # in the logarithm
+_SETTLED_STEP = 0.05
+_SETTLED_GAIN = 1e-3  # relative
+_MOST_TRIALS = 30
 
 
-class PatternSearch:
-    """Scan of candidates, one parameter after the other, then a pattern search from the best.
+class ScanAndSimplex:
+    """Scan of candidates, one parameter after the other, then a simplex search from the best.
 
     When the best candidate is the first or the last one, the list is continued with the same
     ratio until the best lies inside. The scan can end far from the minimum when parameters
-    compensate each other (a longer correlation and more noise give similar maps); the pattern
-    search (Hooke and Jeeves, 1961, in the logarithms) follows such a valley: after every round of
-    steps along the axes it tries the sum of the successful ones once more.
+    compensate each other (a longer correlation and more noise give similar maps); the simplex of
+    Nelder and Mead, in the logarithms, follows such a valley.
 
     Attributes:
         table: every point tried with its criterion, in order.
         best: the point with the smallest criterion.
         value: that criterion.
-        at_edge: parameter -> True when the scan gave up with the best value at the end of its
-            list, or the search was stopped before it settled.
+        at_edge: parameter -> True when the best value lies at or beyond an end of the scan.
     """
 
     def __init__(
@@ -53,34 +53,33 @@ class PatternSearch:
         self.candidates = {name: sorted(set(values)) for name, values in candidates.items()}
         self.table: list[Point] = []
         self.best: Point = {n: v[(len(v) - 1) // 2] for n, v in self.candidates.items()}
-        self.value = self._evaluate(self.best)
+        self.value = np.inf
         self.at_edge = dict.fromkeys(candidates, False)
 
     def run(self) -> Point:
         """Return the best point."""
+        self._try(self.best)
         free = [name for name, values in self.candidates.items() if len(values) > 1]
         for name in free:
             self._scan(name)
         if free:
             self._settle(free)
+        for name in free:
+            values = self.candidates[name]
+            self.at_edge[name] = not values[0] < self.best[name] < values[-1]
         return self.best
 
-    def _evaluate(self, point: Point) -> float:
+    def _try(self, point: Point) -> float:
+        """Return the criterion at a point; keep the point when it is the best so far."""
         for row in self.table:
             if all(np.isclose(row[name], value, rtol=1e-9) for name, value in point.items()):
                 return row["criterion"]
         value = float(self.criterion(point))
         self.table.append({**point, "criterion": value})
         logger.debug("tried %s: %.5f", point, value)
+        if value < self.value:
+            self.best, self.value = point, value
         return value
-
-    def _try(self, point: Point) -> bool:
-        """Evaluate a point; keep it and return True when it is the best so far."""
-        value = self._evaluate(point)
-        if value >= self.value:
-            return False
-        self.best, self.value = point, value
-        return True
 
     def _scan(self, name: str) -> None:
         """Try the candidates of one parameter, extending their list while the best is last."""
@@ -97,22 +96,27 @@ class PatternSearch:
                 self._try({**others, name: values[-1]})
             else:
                 break
-        self.at_edge[name] = self.best[name] in (values[0], values[-1])
+        self.candidates[name] = values
 
     def _settle(self, names: list[str]) -> None:
-        """Move downhill from the best point with ever smaller steps."""
-        step = _FIRST_STEP
-        for _ in range(_MOST_MOVES):
-            base = dict(self.best)
-            for name in names:
-                for factor in (np.exp(step), np.exp(-step)):
-                    if self._try({**self.best, name: self.best[name] * factor}):
-                        self.at_edge[name] = False
-                        break
-            if self.best == base:
-                step /= 2
-                if step < _LAST_STEP:
-                    return
-            else:
-                self._try({name: self.best[name] ** 2 / base[name] for name in base})
-        self.at_edge = {name: name in names for name in self.at_edge}
+        """Move downhill from the best point until the simplex is small or flat."""
+        start = dict(self.best)
+        corner = np.log([start[name] for name in names])
+        simplex = np.vstack([corner, corner + _SIMPLEX_STEP * np.eye(len(names))])
+
+        def criterion(place: np.ndarray) -> float:
+            return self._try({**start, **dict(zip(names, np.exp(place).tolist(), strict=True))})
+
+        found = minimize(
+            criterion,
+            corner,
+            method="Nelder-Mead",
+            options={
+                "initial_simplex": simplex,
+                "xatol": _SETTLED_STEP,
+                "fatol": _SETTLED_GAIN * self.value,
+                "maxfev": _MOST_TRIALS,
+            },
+        )
+        if not found.success:
+            logger.warning("search stopped after %d trials: %s", len(self.table), found.message)

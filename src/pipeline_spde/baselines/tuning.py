@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible_offsets
 from pipeline_spde.baselines.deviation import deviation_maps
-from pipeline_spde.baselines.search import PatternSearch, Point
+from pipeline_spde.baselines.search import Point, ScanAndSimplex
 from pipeline_spde.baselines.validation import Comparison, against_passes, against_truth
-from pipeline_spde.config import OiTunedConfig, Period, Task
+from pipeline_spde.config import OiTunedConfig
 from pipeline_spde.fields import Maps, Observations
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +63,7 @@ def tune(
     started = perf_counter()
     cells = cell_anomalies(observations, grid)
     offsets = visible_offsets(task, config.window_days)
-    if truth is not None:
-        if not truth.grid.same_axes(grid):
-            raise ValueError(f"the truth has {truth.grid.shape} cells, the maps {grid.shape}")
-        sets = against_truth(cells, observations.mean, truth, period, config.tuning_days)
-    else:
-        rng = np.random.default_rng(seed)
-        tracks, days = observations.tracks, config.tuning_days
-        sets = against_passes(cells, tracks, grid, period, days, task.lead, rng)
-    if not any(comparison.scored.any() for comparison in sets):
-        raise ValueError(f"no cell to compare with on {sets[0].targets}; widen the period {period}")
+    sets = _comparisons(observations, cells, grid, task, config, period, truth, seed)
     prior = _observed_deviation(cells, sets[0], offsets)
 
     def rmse(point: Point) -> float:
@@ -79,7 +71,8 @@ def tune(
         errors = _errors(sets, grid, offsets, parameters, config.iterations)
         return float(np.sqrt(np.mean(errors)))
 
-    search = PatternSearch(
+    # noise first: with too little of it every length looks too short
+    search = ScanAndSimplex(
         rmse,
         {
             "noise_factor": config.noise_factors,
@@ -91,20 +84,53 @@ def tune(
     scale = _variance_scale(sets, grid, offsets, best, config)
     for name in [name for name, edge in search.at_edge.items() if edge]:
         logger.warning("tuning: %s ends at %.4g, the last value tried", name, search.best[name])
-    logger.info(
-        "tuning: %s after %d candidates in %.1f s", search.best, len(search.table),
-        perf_counter() - started,
-    )  # fmt: skip
+    tried, seconds = len(search.table), perf_counter() - started
+    logger.info("tuning: %s after %d candidates in %.1f s", search.best, tried, seconds)
+    criterion = "truth" if truth is not None else "withheld passes"
+    return _result(best, scale, search) | {
+        "criterion": criterion,
+        "days": [str(day) for day in sets[0].targets],
+    }
+
+
+def _comparisons(
+    observations: Observations,
+    cells: CellAnomalies,
+    grid: Grid,
+    task: Task,
+    config: OiTunedConfig,
+    period: Period,
+    truth: Maps | None,
+    seed: int,
+) -> list[Comparison]:
+    """Return what the candidates are compared with; at least one cell is scored."""
+    if truth is None:
+        rng = np.random.default_rng(seed)
+        tracks, days = observations.tracks, config.tuning_days
+        sets = against_passes(cells, tracks, grid, period, days, task.lead, rng)
+    elif truth.grid.same_axes(grid):
+        sets = against_truth(cells, observations.mean, truth, period, config.tuning_days)
+    else:
+        raise ValueError(
+            f"the truth has {truth.grid.shape} cells in {truth.grid.bounds}, the maps "
+            f"{grid.shape} in {grid.bounds}; use the truth of the same domain"
+        )
+    if not any(comparison.scored.any() for comparison in sets):
+        raise ValueError(f"no cell to compare with on {sets[0].targets}; widen the period {period}")
+    return sets
+
+
+def _result(best: OiParameters, scale: float, search: ScanAndSimplex) -> dict[str, Any]:
+    """Return the parameters with both deviations scaled, and the record of the search."""
+    root = float(np.sqrt(scale))
     return {
         "length_km": best.length_km,
         "length_days": best.length_days,
-        "noise_factor": best.noise_factor * float(np.sqrt(scale)),
-        "prior_std_m": prior * float(np.sqrt(scale)),
+        "noise_factor": best.noise_factor * root,
+        "prior_std_m": best.prior_std_m * root,
         "rmse_m": search.value,
         "variance_scale": scale,
-        "first_prior_std_m": prior,
-        "criterion": "truth" if truth is not None else "withheld passes",
-        "days": [str(day) for day in sets[0].targets],
+        "first_prior_std_m": best.prior_std_m,
         "at_edge": search.at_edge,
         "candidates": [
             {("rmse_m" if name == "criterion" else name): value for name, value in row.items()}

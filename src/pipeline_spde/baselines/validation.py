@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline_spde.baselines.cells import CellAnomalies, Days
 from pipeline_spde.baselines.thinning import passes
-from pipeline_spde.config import Period
 from pipeline_spde.fields import Maps, Tracks
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period
 
 Array = NDArray[np.float64]
 

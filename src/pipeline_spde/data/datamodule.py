@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline_spde.config import PatchConfig, Period, Task
+from pipeline_spde.config import PatchConfig
 from pipeline_spde.data.patches import Triple
 from pipeline_spde.data.windows import (
     Batch,
@@ -23,6 +23,7 @@ from pipeline_spde.data.windows import (
     patch_plan,
 )
 from pipeline_spde.fields import GriddedObservations, Maps
+from pipeline_spde.periods import Period, Task
 
 _VALIDATION_BATCH = 4
 

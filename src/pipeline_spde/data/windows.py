@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_spde.config import PatchConfig, Period, Task
+from pipeline_spde.config import PatchConfig
 from pipeline_spde.data.patches import Patches, Triple
 from pipeline_spde.fields import GriddedObservations, Maps, daily_stamps
 from pipeline_spde.grids import Grid
+from pipeline_spde.periods import Period, Task
 
 
 class Inputs(NamedTuple):

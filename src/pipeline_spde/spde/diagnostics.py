@@ -81,8 +81,10 @@ def precision_diagonal(prior: SpdePrior) -> Tensor:
     whole = column.numel() - column.numel() % spacing
     wraps = prior.mesh.periodic and whole > 0
     # columns left over on a circle would meet the first ones: each gets a comb of its own
-    column = torch.where(column < whole, column % spacing, column - whole + spacing) if wraps else (
-        column % spacing
+    column = (
+        torch.where(column < whole, column % spacing, column - whole + spacing)
+        if wraps
+        else (column % spacing)
     )
     colour = (day[:, None, None] * (int(row.max()) + 1) + row[:, None]) * (int(column.max()) + 1)
     colour = colour + column

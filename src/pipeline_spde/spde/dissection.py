@@ -313,9 +313,7 @@ def _child_tables(
     return tables
 
 
-def _parent_table(
-    fronts: list[Front], group: list[int], layout: _Layout, scratch: Index
-) -> Tensor:
+def _parent_table(fronts: list[Front], group: list[int], layout: _Layout, scratch: Index) -> Tensor:
     """Return where the inverse of the ring is found in the inverses of the level above."""
     _, r = layout.sizes[fronts[group[0]].group]
     dump = layout.inverse_length.get(fronts[group[0]].depth - 1, 0)

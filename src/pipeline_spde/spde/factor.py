@@ -216,7 +216,10 @@ def _chunk(stencil: Tensor, periodic: bool) -> int:
 
 
 class _LogAbsDet(torch.autograd.Function):
-    """log|det C| with the exact first derivative, computed together with the value."""
+    """log|det C| with the exact first derivative, computed together with the value.
+
+    The derivative is a constant to autograd: differentiating it again in C gives zero.
+    """
 
     @staticmethod
     def forward(ctx: Any, stencil: Tensor, periodic: bool) -> Tensor:
@@ -232,7 +235,6 @@ class _LogAbsDet(torch.autograd.Function):
         return torch.cat(values)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (derivative,) = ctx.saved_tensors
         scale = grads[0].to(derivative.real.dtype).view(-1, 1, 1, 1)
@@ -242,7 +244,8 @@ class _LogAbsDet(torch.autograd.Function):
 def log_abs_det(stencil: Tensor, periodic: bool = False) -> Tensor:
     """Return log|det C|, float64, of nine-point matrices (batch, 9, ny, nx); shape (batch,).
 
-    The first derivative is exact; a second one is refused (it would need the whole inverse).
+    The first derivative is exact and enters further derivatives as a value: its own dependence on
+    the matrices, which would need the whole inverse, is left out.
     """
     out: Tensor = _LogAbsDet.apply(stencil, periodic)
     return out
@@ -275,8 +278,10 @@ class _Solve(torch.autograd.Function):
         to_rhs = solve(stencil, grads[0].conj(), ctx.factor, not ctx.transpose).conj()
         to_stencil = None
         if ctx.needs_input_grad[0]:
-            pair = (solution.conj(), to_rhs) if ctx.transpose else (to_rhs, solution.conj())
-            to_stencil = -outer(*pair, ctx.factor.plan.periodic).sum_to_size(stencil.shape)
+            left, right = to_rhs, solution.conj()
+            if ctx.transpose:
+                left, right = right, left
+            to_stencil = -outer(left, right, ctx.factor.plan.periodic).sum_to_size(stencil.shape)
         return to_stencil, to_rhs, None, None
 
 

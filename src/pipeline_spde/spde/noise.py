@@ -15,7 +15,9 @@ from pipeline_spde.spde.operator import Mesh, noise_filter
 from pipeline_spde.spde.polynomial import Polynomial
 
 
-def standard_normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+def standard_normal(
+    shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
+) -> Tensor:
     """Return standard normal numbers of the dtype and device of `like`.
 
     They are drawn on the device of the generator, so a CPU generator gives the same numbers
@@ -78,6 +80,5 @@ class Noise:
         terms = self.mesh.area.log() - math.log(self.dt) - 2 * tau.log()
         total = torch.where(ocean, terms, 0).to(torch.float64).sum(dim=(-2, -1))
         if self.filter is not None:
-            with torch.no_grad():
-                total = total + 2 * self.order * self.filter.log_det()
+            total = total + 2 * self.order * self.filter.log_det()
         return total

@@ -108,44 +108,47 @@ def diffusion(
         h_nn: north-north component.
         robin: coefficient c of the open walls; 0 is a wall without flux.
     """
-    faces_east = 0.5 * (h_ee + shift(h_ee, 0, 1, mesh.periodic)) * (mesh.east * mesh.dy / mesh.dx)
+    periodic = mesh.periodic
+    east, north, north_east, north_west = _mixed_term(mesh, h_en)
     scaled = h_nn * mesh.dx
-    faces_north = 0.5 * (scaled + shift(scaled, 1, 0, mesh.periodic)) * (mesh.north / mesh.dy)
-    faces_west = shift(faces_east, 0, -1, mesh.periodic)
-    faces_south = shift(faces_north, -1, 0, mesh.periodic)
-    planes = _mixed_term(mesh, h_en)
-    _add(planes, (0, 1), -faces_east)
-    _add(planes, (0, -1), -faces_west)
-    _add(planes, (1, 0), -faces_north)
-    _add(planes, (-1, 0), -faces_south)
+    east = east - (h_ee + shift(h_ee, 0, 1, periodic)) * (0.5 * mesh.east * mesh.dy / mesh.dx)
+    north = north - (scaled + shift(scaled, 1, 0, periodic)) * (0.5 * mesh.north / mesh.dy)
+    west, south = shift(east, 0, -1, periodic), shift(north, -1, 0, periodic)
+    south_west = shift(north_east, -1, -1, periodic)
+    south_east = shift(north_west, -1, 1, periodic)
+    # rows of the flux part sum to zero
+    coupling = east + west + north + south + north_east + north_west + south_east + south_west
     radiation = h_ee.sqrt() * mesh.wall_east + h_nn.sqrt() * mesh.wall_north
     local = kappa.square() * (mesh.area * mesh.ocean) + robin * kappa * radiation
-    _add(planes, (0, 0), local + faces_east + faces_west + faces_north + faces_south)
-    return torch.stack(planes, dim=-3) / mesh.area
+    rows = [
+        *(south_west, south, south_east),
+        *(west, local - coupling, east),
+        *(north_west, north, north_east),
+    ]
+    return torch.stack(rows, dim=-3) / mesh.area
 
 
-def _add(planes: list[Tensor], offset: tuple[int, int], values: Tensor) -> None:
-    planes[INDEX[offset]] = planes[INDEX[offset]] + values
+def _mixed_term(mesh: Mesh, h_en: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the entries of D·K towards E, N, NE and NW that come from h_en.
 
-
-def _mixed_term(mesh: Mesh, h_en: Tensor) -> list[Tensor]:
-    """Return the nine planes of D·K that come from h_en: Σ_q ½ s_x s_y h_en (u_x − u)(u_y − u)."""
-    planes = [torch.zeros_like(h_en) for _ in range(9)]
-    across = {1: mesh.east, -1: shift(mesh.east, 0, -1, mesh.periodic)}
-    along = {1: mesh.north, -1: shift(mesh.north, -1, 0, mesh.periodic)}
-    for sx in (-1, 1):
-        for sy in (-1, 1):
-            at_node = h_en * (0.25 * sx * sy * across[sx] * along[sy])
-            at_x = shift(at_node, 0, -sx, mesh.periodic)
-            at_y = shift(at_node, -sy, 0, mesh.periodic)
-            _add(planes, (sy, -sx), at_x)
-            _add(planes, (-sy, sx), at_y)
-            _add(planes, (0, sx), -at_node)
-            _add(planes, (0, -sx), -at_x)
-            _add(planes, (sy, 0), -at_node)
-            _add(planes, (-sy, 0), -at_y)
-            _add(planes, (0, 0), 2 * at_node)
-    return planes
+    They add up Σ_q ½ s_x s_y h_en (u_x − u)(u_y − u) over the quadrants of each node, where u_x and
+    u_y are its neighbours on the sides s_x and s_y. Opposite quadrants cancel along the axes except
+    beside a wall or a coast.
+    """
+    periodic = mesh.periodic
+    west_face = shift(mesh.east, 0, -1, periodic)
+    south_face = shift(mesh.north, -1, 0, periodic)
+    quarter = 0.25 * h_en
+    uneven_north, uneven_east = mesh.north - south_face, mesh.east - west_face
+    east = shift(quarter * (west_face * uneven_north), 0, 1, periodic)
+    east = east - quarter * (mesh.east * uneven_north)
+    north = shift(quarter * (south_face * uneven_east), 1, 0, periodic)
+    north = north - quarter * (mesh.north * uneven_east)
+    north_east = -shift(quarter * (west_face * mesh.north), 0, 1, periodic)
+    north_east = north_east - shift(quarter * (mesh.east * south_face), 1, 0, periodic)
+    north_west = shift(quarter * (mesh.east * mesh.north), 0, -1, periodic)
+    north_west = north_west + shift(quarter * (west_face * south_face), 1, 0, periodic)
+    return east, north, north_east, north_west
 
 
 def advection(mesh: Mesh, m_east: Tensor, m_north: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ Physical parameters determine Θ and back:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -117,7 +117,7 @@ class SpdeParameters:
 
     def items(self) -> list[tuple[str, Tensor]]:
         """Return the names and tensors that are there."""
-        named = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        named = [(name, getattr(self, name)) for name in self.__dataclass_fields__]
         return [(name, value) for name, value in named if value is not None]
 
     @property
@@ -194,14 +194,15 @@ class SpdeParameters:
         """
         given = [sigma, range_major, range_minor, angle, decorrelation_time]
         currents = [] if m_east is None or m_north is None else [m_east, m_north]
-        sigma, major, minor, angle, time, *currents = _broadcast([*given, *currents])
+        fields = _broadcast([*given, *currents])
+        sigma, major, minor, angle, time = fields[:5]
         kappa = time ** (-1 / dynamics.alpha)
         along, across = (kappa * major).square() / 8, (kappa * minor).square() / 8
         mean, half = 0.5 * (along + across), 0.5 * (along - across)
         twice = torch.deg2rad(2 * angle)
         h = (mean + half * twice.cos(), half * twice.sin(), mean - half * twice.cos())
         unit = variance_per_unit_tau(kappa, *h, dynamics, cell_km)
-        east, north = currents if currents else (None, None)
+        east, north = fields[5:] if currents else (None, None)
         return cls(kappa, east, north, *h, sigma / unit.sqrt())
 
     @classmethod
@@ -261,7 +262,10 @@ class SpdeParameters:
         log_ratio = torch.log(p.range_major / p.range_minor)
         twice = torch.deg2rad(2 * p.angle)
         zero = torch.zeros_like(self.kappa)
-        currents = (zero if p.m_east is None else p.m_east, zero if p.m_north is None else p.m_north)
+        currents = (
+            zero if p.m_east is None else p.m_east,
+            zero if p.m_north is None else p.m_north,
+        )
         return torch.stack(
             [
                 _from_between(p.sigma, bounds.sigma),

@@ -77,6 +77,8 @@ class Polynomial:
         centre = constant * ocean + (1 - ocean)
         identity = torch.zeros(9, *ocean.shape, dtype=centre.dtype, device=ocean.device)
         identity[CENTRE] = centre
+        if isinstance(factor, float):
+            return torch.add(identity, self.matrix, alpha=factor)
         return identity + factor * self.matrix
 
     def log_det(self) -> Tensor:

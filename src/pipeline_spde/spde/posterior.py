@@ -65,7 +65,9 @@ class Posterior:
         self.noise_std = torch.where(self.observed, std, 1)
         self.y = torch.where(self.observed, y, 0)
         if not bool((self.noise_std > 0).all() and self.noise_std.isfinite().all()):
-            raise ValueError("noise_std must be positive and finite wherever there is an observation")
+            raise ValueError(
+                "noise_std must be positive and finite wherever there is an observation"
+            )
         if not bool(self.y.isfinite().all()):
             bad = int((~self.y.isfinite()).sum())
             raise ValueError(f"{bad} observed values are not finite; leave them out of `observed`")

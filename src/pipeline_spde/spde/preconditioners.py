@@ -26,8 +26,6 @@ MILD = 2.0
 def choose(prior: SpdePrior) -> Preconditioner:
     """Return the preconditioner measured to be fastest, or close to it (docs/spde.md)."""
     dynamics, theta, mesh = prior.dynamics, prior.theta, prior.mesh
-    if prior.noise.filter is not None and dynamics.rho > 0:
-        return "prior"
     if prior.noise.filter is not None or dynamics.power > 1 or dynamics.rho > 0:
         return "time_block"
     rate = theta.h_ee.detach() / mesh.dx.square() + theta.h_nn.detach() / mesh.dy**2
@@ -44,6 +42,10 @@ def build(prior: SpdePrior, name: Preconditioner, weight: Tensor) -> Callable[[T
             BᵀN B with B = A_t and a raised diagonal; "prior": Q itself, scaled by observations.
         weight: R⁻¹, (batch, time, lat, lon), zero where not observed.
     """
+    if name in ("time_block", "prior") and weight.dtype == torch.float64:
+        # an approximation does not need more than single precision, and costs half
+        single = build(prior.to(torch.float32), name, weight.float())
+        return lambda r: single(r.float()).double()
     if name == "time_block":
         return _TimeBlocks(prior, weight)
     if name not in NAMES:

@@ -69,6 +69,7 @@ class SpdePrior:
                 f"parameters are on {tuple(theta.shape[-2:])} cells, the grid has {grid.shape}"
             )
         self.grid, self.dynamics = grid, Dynamics(dt, alpha, scheme, noise, rho, substeps)
+        self.robin = robin
         self.batch, self.days = theta.shape[:2]
         if rho > 0 and self.days < 2:
             raise ValueError("rho > 0 needs a window of at least 2 days, this one has 1")
@@ -83,6 +84,11 @@ class SpdePrior:
         self.noise = Noise(theta.tau, self.dynamics, self.mesh)
         self.start = StationaryStart(self.diffusion[:, 0], self.noise, self.dynamics, self.mesh)
         self.propagator = Propagator(self.diffusion[:, 1:], later, self.dynamics, self.mesh)
+
+    def to(self, target: torch.dtype | torch.device | str) -> SpdePrior:
+        """Return the same prior in another dtype or on another device, without history."""
+        theta = self.theta.detach().to(target)
+        return SpdePrior(self.grid, theta, **vars(self.dynamics), robin=self.robin)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -119,7 +125,8 @@ class SpdePrior:
     def logdet(self) -> Tensor:
         """Return log|Q| over ocean cells, float64, shape (batch,).
 
-        The first derivative with respect to the parameters is exact; a second one is refused.
+        The first derivative with respect to the parameters is exact. In a second derivative the
+        entries of A_t⁻¹ that it holds count as constants (see `factor.log_abs_det`).
         """
         terms = [(f, 2.0 * repeats) for f, repeats in self.propagator.left if self.days > 1]
         terms += self.start.determinants()
@@ -161,14 +168,14 @@ class SpdePrior:
             carried[-1] = u
             back = self.propagator.right_times_at(step, u, transpose=True)
             carried.append(x[..., step, :, :] + back)
-        u = carried[::-1]
+        adjoint = carried[::-1]
         for t in range(self.days - 2, 0, -1):
-            u[t] = u[t] + rho * u[t + 1]
-        state, first = self.start.covariance_times(u[0], u[1] if rho > 0 else None)
+            adjoint[t] = adjoint[t] + rho * adjoint[t + 1]
+        state, first = self.start.covariance_times(adjoint[0], adjoint[1] if rho > 0 else None)
         skip = 1 if first is None else 2
         shocks = [] if first is None else [first]
         if self.days > skip:
-            later = torch.stack(u[skip:], dim=-3)
+            later = torch.stack(adjoint[skip:], dim=-3)
             later = self.noise.covariance_times(later, self.noise.tau[:, skip:])
             shocks += list(later.unbind(dim=-3))
         return self._integrate(state, shocks)

@@ -91,4 +91,3 @@ def _apply(chain: list[tuple[Polynomial, int]], x: Tensor, transpose: bool = Fal
         for _ in range(repeats):
             x = factor.times(x, transpose)
     return x
-

@@ -49,9 +49,7 @@ class StationaryStart:
         self.sum = polynomial(2.0, 2 * implicit - 1)
         self.left = polynomial(1.0, implicit)
         self.right = polynomial(1.0, implicit - 1)
-        self.memory = polynomial(
-            1 - self.rho, implicit + self.rho * (1 - implicit)
-        )  # A − ρB
+        self.memory = polynomial(1 - self.rho, implicit + self.rho * (1 - implicit))  # A − ρB
 
     def energy(self, x0: Tensor, e1: Tensor | None) -> Tensor:
         """Return the quadratic form of (x₀, e₁), shape (..., batch)."""
@@ -82,9 +80,7 @@ class StationaryStart:
             return noise
         return 2 * noise + self.mesh.count * math.log(1 - self.rho**2)
 
-    def sample(
-        self, n: int, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def sample(self, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """Return draws of x₀ and e₁ (None without ρ), each (n, batch, ny, nx)."""
         if self.rho == 0:
             return self._draw(n, self.rate, self.sum, generator), None

@@ -59,11 +59,12 @@ def _product(stencil: Tensor, field: Tensor, periodic: bool) -> Tensor:
 
 
 def _transposed_product(stencil: Tensor, field: Tensor, periodic: bool) -> Tensor:
-    shape = torch.broadcast_shapes(stencil[..., 0, :, :].shape, field.shape)
-    ny, nx = shape[-2:]
-    out = field.new_zeros(*shape[:-2], ny + 2, nx + 2)
+    first = stencil[..., CENTRE, :, :] * field
+    nx = first.shape[-1]
+    out = F.pad(first, (1, 1, 1, 1))
     for k in range(9):
-        _window(out, k).addcmul_(stencil[..., k, :, :], field)
+        if k != CENTRE:
+            _window(out, k).addcmul_(stencil[..., k, :, :], field)
     if periodic:
         out[..., nx] += out[..., 0]
         out[..., 1] += out[..., nx + 1]

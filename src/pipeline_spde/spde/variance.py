@@ -69,9 +69,7 @@ def variance_per_unit_tau(
 
 def _unbounded(dynamics: Dynamics) -> Dynamics:
     """Return the settings of the one combination without a limit, with the same dt, ρ, steps."""
-    return Dynamics(
-        dynamics.dt, 2, "crank_nicolson", "white", dynamics.rho, dynamics.substeps
-    )
+    return Dynamics(dynamics.dt, 2, "crank_nicolson", "white", dynamics.rho, dynamics.substeps)
 
 
 def _log_upper(

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline_spde.config import LossConfig, Task
+from pipeline_spde.config import LossConfig
+from pipeline_spde.periods import Task
 
 
 def time_weights(task: Task, window_days: int) -> Tensor:

@@ -12,8 +12,9 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import Task, TrainingConfig
+from pipeline_spde.config import TrainingConfig
 from pipeline_spde.data.windows import Batch
+from pipeline_spde.periods import Task
 from pipeline_spde.training.losses import state_loss, time_weights
 from pipeline_spde.trees import derived_seed
 

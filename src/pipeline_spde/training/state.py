@@ -18,17 +18,12 @@ from pytorch_lightning.loggers import Logger
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint, load_weights, read_torch
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import (
-    PatchConfig,
-    Period,
-    StateModelConfig,
-    Task,
-    TrainingConfig,
-)
+from pipeline_spde.config import PatchConfig, StateModelConfig, TrainingConfig
 from pipeline_spde.data.datamodule import TrainingWindows, ValidationWindows, WindowData
 from pipeline_spde.fields import GriddedObservations, Maps
 from pipeline_spde.files import DataError, sha256
 from pipeline_spde.io import code_version
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.training.keeping import Keeper, write_log
 from pipeline_spde.training.module import StateTraining
 from pipeline_spde.trees import config_hash
@@ -126,7 +121,7 @@ def train(
         if earlier is None or not earlier["finished"]:
             run = _Run(precision, tuple(loggers), progress)
             _fit(job, solver, training_windows, validation_windows, keeper, earlier, run)
-    kept = read_torch(keeper.last)
+    kept = _finished_work(keeper.last)
     sea_level = float(np.mean(mean[truth.grid.ocean]))
     _checkpoint(job, solver, kept, sea_level).save(checkpoint)
     write_log(log_file, kept["rows"])
@@ -309,6 +304,21 @@ def _earlier_work(last: Path, identity: str) -> dict[str, Any] | None:
         logger.warning("%s belongs to other data or settings; starting anew", last)
         return None
     logger.info("going on from step %d (%s)", record["step"], last)
+    return record
+
+
+def _finished_work(last: Path) -> dict[str, Any]:
+    """Return the record of the training that has just ended.
+
+    Raises:
+        RuntimeError: it was stopped from outside before its end.
+    """
+    record: dict[str, Any] = read_torch(last) if last.is_file() else {"finished": False, "step": 0}
+    if not record["finished"]:
+        raise RuntimeError(
+            f"the training was stopped; {last} holds its state at step {record['step']}: run the "
+            "same training again to go on"
+        )
     return record
 
 

@@ -1,0 +1,182 @@
+"""Exact conditioning against dense algebra; members and spread; the solver's honesty."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_spde.grids import Grid
+from pipeline_spde.spde import ConvergenceError, SpdeParameters, SpdePrior
+
+
+def observations(prior, share=0.3, seed=0):
+    """Random observations with variable errors and NaN wherever there is none."""
+    generator = torch.Generator().manual_seed(seed)
+    observed = torch.rand(prior.shape, generator=generator) < share
+    y = torch.randn(prior.shape, generator=generator, dtype=torch.float64)
+    std = 0.3 + torch.rand(prior.shape, generator=generator, dtype=torch.float64)
+    return torch.where(observed, y, math.nan), observed, torch.where(observed, std, math.nan)
+
+
+def dense_posterior(oracle, grid, prior, y, observed, std, entry=0, **settings):
+    dense = oracle.dense_prior(grid, prior.theta, entry, **settings)
+    ocean = prior.ocean
+
+    def pick(field):
+        return field[entry][..., ocean].reshape(-1).numpy()
+
+    seen = pick(observed)
+    weight = np.where(seen, pick(std) ** -2.0, 0)
+    precision = dense.q + np.diag(weight)
+    data = np.where(seen, pick(y), 0)
+    return np.linalg.solve(precision, weight * data), np.linalg.inv(precision)
+
+
+@pytest.mark.parametrize(
+    ("name", "preconditioner"),
+    [
+        *(("plain", choice) for choice in ("jacobi", "time_block", "prior", "auto")),
+        *(("memory", choice) for choice in ("jacobi", "prior")),
+        *((name, "auto") for name in ("memory", "coloured", "everything", "fourth_order_cn")),
+    ],
+)
+def test_mean_equals_a_direct_solve(name, preconditioner, oracle):
+    grid, options = oracle.grids["masked"], oracle.settings[name]
+    prior = oracle.prior(grid, seed=2, batch=2, **options)
+    y, observed, std = observations(prior)
+    posterior = prior.condition(y, observed, std, preconditioner=preconditioner)
+    mean = posterior.mean()
+    for entry in range(2):
+        expected, _ = dense_posterior(oracle, grid, prior, y, observed, std, entry, **options)
+        ours = mean[entry][..., prior.ocean].flatten().numpy()
+        np.testing.assert_allclose(ours, expected, atol=1e-6 * abs(expected).max())
+    assert posterior.convergence.residual <= 1.01e-8
+    assert not mean[..., ~prior.ocean].any()
+
+
+def test_members_and_spread_match_the_dense_covariance(oracle):
+    """2000 members: mean and correlations within 5 standard errors, std within 8 % (also 5)."""
+    grid = oracle.grids["masked"]
+    options = oracle.settings["memory"]
+    prior = oracle.prior(grid, seed=3, **options)
+    y, observed, std = observations(prior)
+    posterior = prior.condition(y, observed, std, tolerance=1e-6)
+    expected, covariance = dense_posterior(oracle, grid, prior, y, observed, std, **options)
+    truth = np.sqrt(np.diag(covariance))
+    members = posterior.sample(2000, torch.Generator().manual_seed(5))[:, 0][..., prior.ocean]
+    members = members.flatten(1).numpy()
+    assert abs((members.mean(0) - expected) / truth * np.sqrt(2000)).max() < 5
+    np.testing.assert_allclose(members.std(0), truth, rtol=0.08)
+    pair = np.corrcoef(members.T)
+    exact = covariance / truth[:, None] / truth[None, :]
+    assert abs(pair - exact).max() < 0.12  # 5 standard errors of a correlation
+
+
+def test_rao_blackwell_std_is_better_than_the_spread_of_the_same_members(oracle):
+    grid = oracle.grids["odd"]
+    prior = oracle.prior(grid, seed=4)
+    y, observed, std = observations(prior, share=0.1)
+    posterior = prior.condition(y, observed, std)
+    _, covariance = dense_posterior(oracle, grid, prior, y, observed, std)
+    truth = np.sqrt(np.diag(covariance))
+    ours = posterior.std(200, torch.Generator().manual_seed(1)).flatten().numpy()
+    members = posterior.sample(200, torch.Generator().manual_seed(1)).flatten(1).numpy()
+    error, plain = (np.sqrt(np.mean((v / truth - 1) ** 2)) for v in (ours, members.std(0)))
+    assert error < 0.05
+    assert error < plain
+
+
+def test_the_spread_of_two_runs_is_the_same_for_the_same_seed(oracle):
+    prior = oracle.prior(oracle.grids["odd"])
+    y, observed, std = observations(prior)
+    a, b, c = (
+        prior.condition(y, observed, std).sample(3, torch.Generator().manual_seed(s))
+        for s in (1, 1, 2)
+    )
+    assert torch.equal(a, b)
+    assert not torch.allclose(a, c)
+
+
+@given(seed=st.integers(0, 50), share=st.sampled_from([0.0, 0.05, 0.5]))
+@settings(max_examples=10, deadline=None)
+def test_values_under_the_mask_never_matter(seed, share):
+    grid = Grid.cartesian(4, 5, 10.0, 10.0, land=np.arange(20).reshape(4, 5) % 7 == 3)
+    one = torch.ones(1, 3, 4, 5, dtype=torch.float64)
+    theta = SpdeParameters(0.4 * one, None, None, 120 * one, 0 * one, 80 * one, 5 * one)
+    generator = torch.Generator().manual_seed(seed)
+    observed = torch.rand(one.shape, generator=generator) < share
+    y, noise = torch.randn(2, *one.shape, dtype=torch.float64, generator=generator)
+    prior = SpdePrior(grid, theta)
+    a = prior.condition(torch.where(observed, y, math.nan), observed, 0.1).mean()
+    b = prior.condition(torch.where(observed, y, noise * 1e6), observed, 0.1).mean()
+    assert torch.equal(a, b)
+    if not observed.any():
+        assert not a.any()
+
+
+def test_a_prior_mean_is_kept_where_nothing_is_observed(oracle):
+    prior = oracle.prior(oracle.grids["odd"])
+    y, observed, std = observations(prior)
+    mean = torch.full(prior.shape, 0.7, dtype=torch.float64)
+    nothing = prior.condition(y, torch.zeros_like(observed), 0.1, mean=mean)
+    torch.testing.assert_close(nothing.mean(), mean)
+    shifted = prior.condition(y + 0.7, observed, std, mean=mean).mean()
+    torch.testing.assert_close(shifted, prior.condition(y, observed, std).mean() + 0.7)
+
+
+def test_the_mean_is_differentiable_in_data_errors_and_parameters(oracle):
+    grid = Grid.cartesian(3, 4, 10.0, 9.0)
+    theta = oracle.random_theta(grid, days=2)
+    prior = SpdePrior(grid, theta)
+    y, observed, std = observations(prior)
+    y, std = torch.nan_to_num(y), torch.nan_to_num(std, nan=1.0)
+    names = [name for name, _ in theta.items()]
+
+    def mean(y, std, *fields):
+        prior = SpdePrior(grid, type(theta)(**dict(zip(names, fields, strict=True))), rho=0.3)
+        return prior.condition(y, observed, std, tolerance=1e-12, preconditioner="jacobi").mean()
+
+    inputs = [y, std, *(v for _, v in theta.items())]
+    assert torch.autograd.gradcheck(
+        mean, [v.clone().requires_grad_() for v in inputs], fast_mode=True, rtol=1e-2
+    )
+
+
+def test_failure_to_converge_is_an_error_that_says_so(oracle):
+    prior = oracle.prior(oracle.grids["odd"])
+    y, observed, std = observations(prior)
+    with pytest.raises(
+        ConvergenceError, match=r"relative residual of .* in 2 iterations .* jacobi"
+    ):
+        prior.condition(y, observed, std, preconditioner="jacobi", max_iterations=2).mean()
+
+
+def test_wrong_inputs_are_refused_with_the_reason(oracle):
+    prior = oracle.prior(oracle.grids["odd"])
+    y, observed, std = observations(prior)
+    with pytest.raises(ValueError, match="boolean mask"):
+        prior.condition(y, observed.float(), std)
+    with pytest.raises(ValueError, match="positive and finite"):
+        prior.condition(y, observed, -std)
+    with pytest.raises(ValueError, match="observed values are not finite"):
+        prior.condition(y, torch.ones_like(observed), 0.1)
+    with pytest.raises(ValueError, match="the prior expects"):
+        prior.condition(y[:, :2], observed, std)
+    with pytest.raises(ValueError, match="unknown preconditioner"):
+        prior.condition(y, observed, std, preconditioner="ilu").mean()
+
+
+def test_single_precision_agrees_to_its_tolerance(oracle):
+    grid = oracle.grids["masked"]
+    prior = oracle.prior(grid, seed=2)
+    y, observed, std = observations(prior)
+    exact = prior.condition(y, observed, std).mean()
+    single = oracle.prior(grid, seed=2, dtype=torch.float32)
+    mean = single.condition(y.float(), observed, std.float()).mean()
+    assert mean.dtype == torch.float32
+    torch.testing.assert_close(mean.double(), exact, rtol=0, atol=2e-3 * float(exact.abs().max()))
