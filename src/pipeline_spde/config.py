@@ -253,7 +253,7 @@ class LossConfig(FrozenModel):
 class TrainingConfig(FrozenModel):
     """Optimisation of the state model; the budget is in steps, so runs are reproducible."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1500, ge=1)
     batch_size: int = Field(2, ge=1)
     learning_rate: Positive = 2e-3
     final_learning_rate: Fraction = 0.02
@@ -263,7 +263,7 @@ class TrainingConfig(FrozenModel):
     loss: LossConfig = LossConfig()
     augment: bool = True
     """Flips, and observation masks of other training days with fresh noise."""
-    validate_every: int = Field(100, ge=1)
+    validate_every: int = Field(125, ge=1)
     """Steps between validations (and checkpoints)."""
     validation_days: int = Field(12, ge=1)
     patience: int = Field(10, ge=1)

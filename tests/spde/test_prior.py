@@ -153,66 +153,6 @@ def test_variable_advective_fields_start_within_a_tenth_of_their_variance():
 @pytest.mark.parametrize(
     "name", ["plain", "memory", "memory_fourth", "everything", "fourth_order_cn"]
 )
-def test_samples_have_the_dense_covariance(name, oracle):
-    """4000 draws: variance of 40 random projections within 5 standard errors (11 %)."""
-    grid, options = oracle.grids["masked"], oracle.settings[name]
-    prior = oracle.prior(grid, seed=6, **options)
-    dense = oracle.dense_prior(grid, prior.theta, **options)
-    draws = flat(prior.sample(4000, torch.Generator().manual_seed(1))[:, 0], prior)
-    std = np.sqrt(np.diag(dense.covariance))
-    directions = np.random.default_rng(0).standard_normal((40, std.size)) / std
-    expected = np.einsum("ki,ij,kj->k", directions, dense.covariance, directions)
-    assert abs(directions @ draws.mean(0) / np.sqrt(expected / 4000)).max() < 5
-    np.testing.assert_allclose((draws @ directions.T).var(0), expected, rtol=0.115)
-    # energies of draws follow χ² with as many degrees as unknowns
-    energy = prior.energy(prior.sample(4000, torch.Generator().manual_seed(2)))[:, 0].numpy()
-    k = std.size
-    assert abs(energy.mean() - k) < 5 * np.sqrt(2 * k / 4000)
-    assert abs(energy.var() / (2 * k) - 1) < 0.2
-
-
-def test_a_longer_window_does_not_start_under_dispersed(oracle):
-    """Constant parameters: the variance is the same on every day, also with memory (pitfall 8)."""
-    grid = oracle.grids["odd"]
-    one = torch.ones(1, 6, *grid.shape, dtype=torch.float64)
-    theta = SpdeParameters(0.3 * one, None, None, 150 * one, 30 * one, 90 * one, 7 * one)
-    for options in (
-        {},
-        {"scheme": "crank_nicolson"},
-        {"alpha": 4},
-        {"rho": 0.5},
-        {"rho": 0.5, "scheme": "crank_nicolson", "alpha": 4},
-        {"rho": 0.7, "dt": 0.3},
-    ):
-        std = SpdePrior(grid, theta, **options).marginal_std(None)[0]
-        torch.testing.assert_close(std, std[-1:].expand_as(std), rtol=1e-8, atol=0)
-
-
-def test_the_start_with_coloured_noise_is_stationary_away_from_walls():
-    """Filter and walls do not commute: exact in the interior only."""
-    grid = Grid.cartesian(25, 25, 15.0, 15.0)
-    one = torch.ones(1, 6, 25, 25, dtype=torch.float64)
-    theta = SpdeParameters(0.3 * one, None, None, 150 * one, 30 * one, 90 * one, 7 * one)
-    for rho in (0.0, 0.5):
-        prior = SpdePrior(grid, theta, rho=rho, noise=Coloured(20.0))
-        std = [float(prior.covariance((t, 12, 12))[0, t, 12, 12]) ** 0.5 for t in (0, 1, 5)]
-        assert std == pytest.approx([std[2]] * 3, rel=0.003)
-
-
-def test_variable_advective_fields_start_within_a_tenth_of_their_variance(oracle):
-    """Frozen for 15 days, Courant number 0.2: day 0 against the last (pitfall 8)."""
-    grid = oracle.grids["odd"]
-    theta = oracle.random_theta(grid, days=1, seed=3, speed=2.0)
-    long = type(theta)(**{name: v.expand(-1, 15, -1, -1) for name, v in theta.items()})
-    for rho in (0.0, 0.45):
-        std = SpdePrior(grid, long, rho=rho).marginal_std(None)[0]
-        error = (std[0] / std[-1] - 1).square().mean().sqrt()
-        assert float(error) < 0.12
-
-
-@pytest.mark.parametrize(
-    "name", ["plain", "memory", "memory_fourth", "everything", "fourth_order_cn"]
-)
 def test_first_and_second_derivatives(name, oracle):
     """In x and in every parameter, by finite differences (pitfall 6)."""
     grid = oracle.grids["odd"]

@@ -41,7 +41,7 @@ rule fine_tune:
         domain=names(FINE_TUNED),
     conda:
         "../../envs/cpu.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
         mem_mb=6000,

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from pipeline_spde.spde.dissection import dissection
-from pipeline_spde.spde.factor import Factor, from_columns, log_abs_det, solve, to_columns
+from pipeline_spde.spde.factor import Factor, from_columns, solve, to_columns
 from pipeline_spde.spde.operator import Mesh
 from pipeline_spde.spde.stencil import CENTRE, product, transposed_product
+from pipeline_spde.spde.strips import log_abs_det_any_size
 
 
 @dataclass(eq=False)
@@ -159,7 +160,7 @@ def log_dets(matrices: list[Polynomial]) -> list[Tensor]:
             batches.setdefault(m.nine_point().dtype, []).append(k)
     for members in batches.values():
         stencils = [matrices[k].nine_point().flatten(0, -4) for k in members]
-        values = log_abs_det(torch.cat(stencils), matrices[members[0]].mesh.periodic)
+        values = log_abs_det_any_size(torch.cat(stencils), matrices[members[0]].mesh.periodic)
         for k, value in zip(members, values.split([s.shape[0] for s in stencils]), strict=True):
             m = matrices[k]
             bare = m.power == 2 and m.shift_free

@@ -256,7 +256,8 @@ def _fit(
         keeper.take_over(earlier)
     first_step = 0 if earlier is None else earlier["step"]
     module = StateTraining(solver, job.task, job.training, job.std, job.seed, earlier)
-    module.to(memory_format=torch.channels_last)
+    if torch.cuda.is_available() and job.training.accelerator != "cpu":
+        module.to(memory_format=torch.channels_last)
     training = job.training
     logger.info(
         "training for %s: %d steps of %d windows from step %d, %d parameters, %s, %d process(es)",
