@@ -9,12 +9,14 @@ CONFIG ?= config.yaml
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake
-OVERLAY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
+OVERLAY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile "$(CONFIG)")
+# a killed run leaves Snakemake's lock behind; whoever holds this one may clear it
+ONE_AT_A_TIME := $(if $(shell command -v flock),flock -n -E 75 .snakemake-run.lock)
 
 .PHONY: run test fast lint report clean
 
 run: $(READY)
-	@$(SNAKEMAKE) --cores $(CORES) $(OVERLAY)
+	@$(ONE_AT_A_TIME) sh -c '$(SNAKEMAKE) --unlock $(OVERLAY) >/dev/null 2>&1; $(SNAKEMAKE) --cores $(CORES) $(OVERLAY)'
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/report.py $(OVERLAY)
 
 test: $(READY)

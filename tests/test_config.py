@@ -72,6 +72,33 @@ def test_impossible_boxes_missions_and_tasks_are_refused():
     assert "tracks_file" in message({"domains": {"g": {"source": "rads"}}})
 
 
+@pytest.mark.parametrize(
+    ("mapping", "expected"),
+    [
+        ({"domains": {"g": {"withheld": ["cryosat2"]}}}, "scored against its truth"),
+        ({"domains": {"g": {"missions": ["saral", "saral"]}}}, "named twice"),
+        ({"tasks": {"mapping": ["oi", "oi"]}}, "named twice"),
+        ({"training": {"batch_size": 3, "devices": 2}}, "shared evenly"),
+        ({"oi_tuned": {"window_days": 31}}, "half-window (15 days)"),
+        (
+            {"domains": {"g": {"periods": {"evaluation": ["2012-10-22", "2012-10-24"]}}}},
+            "at least 5",
+        ),
+        (
+            {"domains": {"a": {}, "b": {"model_from": "a"}, "c": {"model_from": "b"}}},
+            "takes its own network from 'a'",
+        ),
+        (
+            {"domains": {"a": {}, "b": {"model_from": "a", "fine_tune_steps": 5,
+                                        "periods": {"train": None}}}},
+            "needed for fine_tune_steps",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_any_work(mapping, expected):
+    assert expected in message(mapping)
+
+
 def test_overlays_are_merged_key_by_key(tmp_path):
     base, top = tmp_path / "base.yaml", tmp_path / "top.yaml"
     base.write_text("seed: 3\ntraining: {steps: 7, batch_size: 1}\n")

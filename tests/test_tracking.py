@@ -45,6 +45,16 @@ def test_a_failure_to_send_keeps_the_record_and_the_next_try_delivers_it(results
     assert read_json(path)["tracked"] is False
 
 
+@pytest.mark.slow
+def test_a_store_that_was_down_at_the_start_gets_the_records_at_the_end(results):
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    marker = results / "tracking.json"
+    write_json(marker, {"failed": "server down", "experiment": "test"})
+    assert tracking.send(path, marker) is False
+    assert tracking.send_pending(results, marker) == (1, 0)
+    assert read_json(path)["tracked"] and "uri" in read_json(marker)
+
+
 def test_tracking_switched_off_sends_nothing(results):
     path = tracking.write_record(results / "maps.nc", RECORD)
     write_json(results / "off.json", {})

@@ -41,7 +41,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "tracks": 1,
     "observations": 1,
     "statistics": 1,
-    "tune": 1,
+    "tune": 2,
     "train": 1,
     "transfer": 1,
     "maps": 1,
@@ -164,6 +164,12 @@ class DomainConfig(FrozenModel):
             raise ValueError(f"withheld: {both} are also in missions; a mission is one or other")
         if not self.missions:
             raise ValueError("missions: name at least one")
+        if self.source == "twin" and self.withheld:
+            raise ValueError(
+                "withheld: a twin is scored against its truth; leave this for real data"
+            )
+        if len(set(self.missions)) != len(self.missions):
+            raise ValueError(f"missions: one is named twice in {list(self.missions)}")
         if self.source == "rads" and self.tracks_file is None:
             raise ValueError("tracks_file: source rads needs the path of the along-track file")
         if self.source == "rads" and not self.withheld:
@@ -276,6 +282,15 @@ class TrainingConfig(FrozenModel):
     fine_tune_steps: int = Field(250, ge=1)
     """Steps when starting from another model (other tasks start from mapping)."""
     fine_tune_learning_rate: Positive = 1e-3
+
+    @model_validator(mode="after")
+    def _shared(self) -> TrainingConfig:
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size: {self.batch_size} windows cannot be shared evenly by "
+                f"{self.devices} processes (devices)"
+            )
+        return self
 
 
 class ScoreConfig(FrozenModel):

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from pipeline_spde.periods import Task
 from pipeline_spde.trees import plain
 
+SHORTEST_EVALUATION = 5  # days
+
 
 def task_problems(config: Any) -> list[str]:
     """Return what is wrong with the tasks of a `Config` and their methods."""
@@ -25,18 +27,33 @@ def task_problems(config: Any) -> list[str]:
             continue
         if task.lead is None and "persistence" in methods:
             problems.append(f"tasks.{name}: persistence is a forecast; use it with nrt or for<n>")
-        if task.lead is not None and task.lead >= config.model.window_days:
-            problems.append(
-                f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window of "
-                f"{config.model.window_days} (model.window_days)"
-            )
+        for key, days in (
+            ("model.window_days", config.model.window_days),
+            ("oi_tuned.window_days", config.oi_tuned.window_days),
+        ):
+            if task.lead is not None and task.lead >= days:
+                problems.append(
+                    f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window "
+                    f"of {days} ({key})"
+                )
+        if len(set(methods)) != len(methods):
+            problems.append(f"tasks.{name}: a method is named twice in {list(methods)}")
     return problems
+
+
+def reach_days(config: Any, domain: Any) -> int:
+    """Return how many days the windows used in a domain reach around their period."""
+    windows = [config.model.window_days]
+    tuned = any({"oi_tuned", "persistence"} & set(methods) for methods in config.tasks.values())
+    if tuned and domain.mapped:
+        windows.append(config.oi_tuned.window_days)
+    return max(windows) // 2
 
 
 def domain_problems(config: Any, domain: Any) -> list[str]:
     """Return the violations of the split rules and of references to other domains."""
     problems = []
-    periods, half = domain.periods, config.half_window
+    periods, half = domain.periods, reach_days(config, domain)
     used = {n: p for n in ("evaluation", "train", "validation") if (p := getattr(periods, n))}
     for name, period in used.items():
         if not periods.available.contains(period):
@@ -74,11 +91,23 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
                 f"periods.train: {periods.train.days} days are less than one window of "
                 f"{config.model.window_days} (model.window_days)"
             )
+    if periods.evaluation.days < SHORTEST_EVALUATION:
+        problems.append(
+            f"periods.evaluation: {periods.evaluation} is {periods.evaluation.days} days; spectra "
+            f"and intervals need at least {SHORTEST_EVALUATION}"
+        )
+    if domain.fine_tune_steps and periods.train is None:
+        problems.append("periods.train: needed for fine_tune_steps")
     if periods.validation is None:
         problems.append("periods.validation: needed to tune oi_tuned and to choose the network")
     if domain.model_from is not None and domain.model_from not in config.domains:
         known = ", ".join(config.domains)
         problems.append(f"model_from: no domain {domain.model_from!r}; there are {known}")
+    elif domain.model_from is not None and config.domains[domain.model_from].model_from:
+        problems.append(
+            f"model_from: {domain.model_from!r} takes its own network from "
+            f"{config.domains[domain.model_from].model_from!r}; name a domain that trains one"
+        )
     cells = {
         axis: round((high - low) / domain.resolution)
         for axis, (low, high) in (("lat", domain.lat), ("lon", domain.lon))

@@ -181,8 +181,9 @@ def stage_json(
 def evaluation_days(domain: DomainConfig, figures: FigureConfig) -> tuple[date, ...]:
     """Return the days of the map panels: those asked for, or three spread over the evaluation."""
     period = domain.periods.evaluation
-    if figures.days:
-        return tuple(day for day in figures.days if period.start <= day <= period.end)
+    chosen = tuple(day for day in figures.days if period.start <= day <= period.end)
+    if chosen:
+        return chosen
     steps = [period.days // 6, period.days // 2, period.days - 1 - period.days // 6]
     return tuple(date.fromordinal(period.start.toordinal() + step) for step in steps)
 
@@ -227,7 +228,11 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
         case "train" | "transfer":
             return {"task": {"name": task}, **_training(config, region, periods, name, task)}
         case "maps":
-            return {"method": method, "task": {"name": task}, "request": _request(config, region)}
+            return {
+                "method": method,
+                "task": {"name": task},
+                "request": _request(config, region, method),
+            }
         case "scores":
             return {
                 "task": {"name": task},
@@ -267,6 +272,10 @@ def _training(
             "learning_rate": training.fine_tune_learning_rate,
         }
         training = training.model_copy(update=update)
+    # used up above: left as they are they would retrain mapping when only fine-tuning changes
+    unused = TrainingConfig.model_fields
+    update = {name: unused[name].default for name in ("fine_tune_steps", "fine_tune_learning_rate")}
+    training = training.model_copy(update=update)
     return {
         "train": periods.train,
         "validation": periods.validation,
@@ -276,14 +285,16 @@ def _training(
     }
 
 
-def _request(config: Config, region: DomainConfig) -> MapRequest:
-    return MapRequest(
-        period=region.periods.evaluation,
-        seed=derived_seed(config.seed, "maps"),
-        oi=config.oi,
-        oi_tuned=config.oi_tuned,
-        patches=config.patches,
-    )
+def _request(config: Config, region: DomainConfig, method: str) -> MapRequest:
+    """Return the request of a method with its own parameters; those of others stay at defaults."""
+    own: dict[str, dict[str, Any]] = {
+        "oi": {"oi": config.oi},
+        "oi_tuned": {"oi_tuned": config.oi_tuned},
+        "persistence": {"oi_tuned": config.oi_tuned},
+        "4dvarnet": {"patches": config.patches},
+    }
+    seed = derived_seed(config.seed, "maps")
+    return MapRequest(period=region.periods.evaluation, seed=seed, **own[method])
 
 
 def tracking_json(config: Config) -> str:
@@ -332,4 +343,4 @@ def figure_names(config: Config) -> list[str]:
 
 def results_folder(config: Config) -> Path:
     """Return the folder that holds everything of the experiment."""
-    return config.results / config.experiment
+    return config.results.expanduser() / config.experiment

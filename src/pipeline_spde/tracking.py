@@ -69,7 +69,7 @@ def create(results: str | Path, experiment: str) -> dict[str, str]:
 def finish_parent(marker: str | Path, configuration: Mapping[str, Any]) -> bool:
     """Keep the whole configuration with the parent run and end it; a failure only warns."""
     target = read_json(marker)
-    if not target:
+    if "uri" not in target:
         return False
     try:
         client = _client(target["uri"])
@@ -90,7 +90,7 @@ def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:
             later if it carries the returned id as `mlflow_run_id`.
     """
     target = read_json(marker)
-    if not target:
+    if "uri" not in target:
         return None
     try:
         return _create_run(_client(target["uri"]), target, record)
@@ -114,7 +114,7 @@ def send(path: str | Path, marker: str | Path) -> bool:
         marker: file written by the rule that called `create`; `{}` inside means tracking is off.
     """
     target = read_json(marker)
-    if not target:
+    if "uri" not in target:
         return False
     record = read_json(path)
     if record.get("tracked"):
@@ -129,7 +129,16 @@ def send(path: str | Path, marker: str | Path) -> bool:
 
 
 def send_pending(results: str | Path, marker: str | Path) -> tuple[int, int]:
-    """Send every unsent record below `results`; return (sent, still unsent)."""
+    """Send every unsent record below `results`; return (sent, still unsent).
+
+    A store that could not be reached when the experiment began is tried again first.
+    """
+    target = read_json(marker)
+    if "failed" in target:
+        try:
+            write_json(marker, create(results, target["experiment"]))
+        except TrackingError as error:
+            logger.warning("MLflow still cannot be reached: %s", error)
     sent = left = 0
     for path in sorted(Path(results).rglob(f"*{RECORD_SUFFIX}")):
         if read_json(path).get("tracked"):

@@ -227,3 +227,20 @@ def test_search_keeps_a_single_candidate():
     assert search.run()["a"] == 3.0
     with pytest.raises(ValueError, match="no candidates for"):
         ScanAndSimplex(lambda point: 0.0, {"a": ()})
+
+
+def test_a_forecast_is_fitted_on_days_that_do_not_look_back_beyond_the_half_window():
+    from datetime import date, timedelta
+
+    from pipeline_spde.baselines.tuning import reachable_targets
+    from pipeline_spde.periods import Period
+
+    validation = Period(start=date(2013, 1, 9), end=date(2013, 2, 17))
+    window = 15
+    for offsets in (np.arange(-7, 8), np.arange(-14, 1), np.arange(-14, -3)):
+        first = reachable_targets(validation, offsets, window).start
+        earliest_seen = first + timedelta(days=int(offsets[0]))
+        assert earliest_seen >= validation.start - timedelta(days=window // 2)
+    short = Period(start=date(2013, 1, 9), end=date(2013, 1, 12))
+    with pytest.raises(ValueError, match="make it longer"):
+        reachable_targets(short, np.arange(-14, 1), window)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -51,7 +53,7 @@ def test_the_error_falls_with_the_square_of_the_decay(oracle):
     ]
     assert errors[0] < 1e-2
     assert errors[3] < 1e-5
-    assert all(b < a for a, b in zip(errors[:-1], errors[1:], strict=True)), errors
+    assert all(b < a for a, b in itertools.pairwise(errors)), errors
 
 
 def test_the_decay_length_is_that_of_the_inverse():

@@ -95,6 +95,8 @@ def planned(folder: Path, *settings: str) -> set[str]:
 def test_a_changed_key_reruns_only_what_depends_on_it(finished):
     assert planned(finished, 'scores={"confidence": 0.9}') == {"scores"}
     assert planned(finished, 'training={"steps": 21}') == {"train", "maps", "scores"}
+    assert planned(finished, 'training={"fine_tune_steps": 9}') == set()
+    assert planned(finished, 'oi={"noise": 0.06}') == {"maps", "scores"}
     assert "truth" not in planned(finished, 'observations={"nadir_noise_m": 0.03}')
     assert planned(finished, 'observations={"nadir_noise_m": 0.03}') >= {"tracks", "observations"}
 
@@ -214,7 +216,9 @@ def test_a_killed_run_is_completed_by_the_next_one_with_equal_results(finished, 
         os.killpg(job.pid, signal.SIGKILL)
     assert list(work.glob("*.ckpt")), "training did not start in time"
     assert not list(checkout.rglob("models/**/state.ckpt"))
-    snakemake(checkout, "--unlock", *TINY)
+    stuck = snakemake(checkout, "--cores", "2", *TINY)
+    assert stuck.returncode != 0 and "--unlock" in stuck.stderr + stuck.stdout  # says the remedy
+    snakemake(checkout, "--unlock", *TINY)  # `make run` does this by itself
     done = snakemake(checkout, "--cores", "2", *TINY)
     assert done.returncode == 0, done.stderr[-4000:]
     for method in ("oi_tuned", "4dvarnet"):

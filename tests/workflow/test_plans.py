@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from check_lint import findings
 from running import ROOT, environment, snakemake
 
@@ -17,6 +19,16 @@ from pipeline_spde.stages import STAGES
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 RULE_FILES = ("data", "patches", "train", "transfer", "ensemble", "scores", "figures", "report")
+
+
+def write_real_tracks(folder: Path) -> Path:
+    """Write a file in the layout of the real tracks, with hardly a sample; return its folder."""
+    folder.mkdir(exist_ok=True)
+    columns = {name: ("obs", np.zeros(4)) for name in ("lat", "lon", "sla")}
+    columns["time"] = ("obs", np.arange(4), {"units": "days since 2022-04-05"})
+    columns["mission"] = ("obs", np.arange(4, dtype=np.int8))
+    xr.Dataset(columns).to_netcdf(folder / "rads_alongtrack_natl_2022.nc")
+    return folder
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -35,9 +47,7 @@ def test_the_schema_for_editors_is_that_of_the_models():
 
 @pytest.mark.parametrize("path", [None, *CONFIGS], ids=lambda p: p.stem if p else "default")
 def test_every_configuration_plans(checkout, path, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir(exist_ok=True)
-    (data / "rads_alongtrack_natl_2022.nc").write_bytes(b"x")
+    data = write_real_tracks(tmp_path / "data")
     overlay = ["--configfile", f"config/{path.name}"] if path else []
     done = snakemake(checkout, "-n", *overlay, PIPELINE_SPDE_DATA=str(data))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -50,7 +60,35 @@ def test_a_missing_real_file_is_named_before_work_starts(checkout):
         checkout, "-n", "--configfile", "config/gulfstream_ose.yaml", PIPELINE_SPDE_DATA="/nowhere"
     )
     assert done.returncode != 0
-    assert "rads_alongtrack_natl_2022.nc" in done.stderr + done.stdout
+    text = done.stderr + done.stdout
+    assert "domains.gulfstream_2022.tracks_file: no file /nowhere/rads_alongtrack_natl_2022.nc" in text
+    assert "PIPELINE_SPDE_DATA" in text
+
+
+def test_a_damaged_real_file_is_refused_before_earlier_results_are_touched(checkout, tmp_path):
+    data = write_real_tracks(tmp_path / "data")
+    path = data / "rads_alongtrack_natl_2022.nc"
+    path.write_bytes(path.read_bytes()[:1000])
+    kept = checkout / "results" / "gulfstream_ose" / "data" / "gulfstream_2022" / "tracks.nc"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"earlier")
+    target = str(kept.relative_to(checkout))
+    done = snakemake(
+        checkout, target, "--cores", "1", "--configfile", "config/gulfstream_ose.yaml",
+        PIPELINE_SPDE_DATA=str(data),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "domains.gulfstream_2022.tracks_file" in done.stderr + done.stdout
+    assert kept.read_bytes() == b"earlier"
+
+
+def test_blanks_in_paths_do_no_harm(checkout):
+    folder = checkout / "my results"
+    done = snakemake(
+        checkout, f"{folder}/demo/tracking.json", "--cores", "1", "--config", f"results={folder}"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (folder / "demo" / "tracking.json").is_file()
 
 
 def test_a_typo_in_the_configuration_stops_the_run_with_its_place(checkout):

@@ -1,4 +1,6 @@
 # What the rules share: the validated configuration and small functions from it to paths.
+from shlex import quote
+
 from snakemake.exceptions import WorkflowError
 
 from pipeline_spde import stages
@@ -49,6 +51,24 @@ def tracks_source(wildcards):
     return {"real": str(stages.find_data(CONFIG.domains[wildcards.domain].tracks_file))}
 
 
+def check_real_data():
+    """Refuse a missing or unusable file of real tracks before anything is planned."""
+    for name in REAL:
+        domain = CONFIG.domains[name]
+        path = stages.find_data(domain.tracks_file)
+        where = f"domains.{name}.tracks_file"
+        if not path.is_file():
+            raise WorkflowError(
+                f"{where}: no file {path}; give its path, or set PIPELINE_SPDE_DATA to its folder"
+            )
+        from pipeline_spde.data.sources import rads
+
+        try:
+            rads.check(path, (*domain.missions, *domain.withheld))
+        except (ValueError, OSError) as error:
+            raise WorkflowError(f"{where}: {error}") from None
+
+
 def truth_of(wildcards):
     """Return the truth of a simulated domain; a real one has none."""
     if wildcards.domain in SIMULATED:
@@ -93,7 +113,9 @@ def options(**files):
 
     def function(wildcards, input):
         given = {name: getattr(input, name, "") for name in files}
-        return " ".join(f"{files[name]} {path}" for name, path in given.items() if path)
+        return " ".join(
+            f"{files[name]} {quote(str(p))}" for name, p in given.items() if p
+        )
 
     return function
 
@@ -127,3 +149,6 @@ def scores_of(wildcards):
 def all_figures():
     """Return every figure of the experiment."""
     return [f"<results>/figures/{name}" for name in stages.figure_names(CONFIG)]
+
+
+check_real_data()

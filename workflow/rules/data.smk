@@ -14,8 +14,8 @@ rule tracking:
     params:
         config=stages.tracking_json(CONFIG),
     shell:
-        "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker}"
-        " --log {log}"
+        "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker:q}"
+        " --log {log:q}"
 
 
 rule truth:
@@ -39,7 +39,7 @@ rule truth:
         config=stage("truth"),
     shell:
         "python workflow/scripts/truth.py --config {params.config:q} --domain {wildcards.domain}"
-        " --output {output.truth} --tracking {input.tracking} --log {log}"
+        " --output {output.truth:q} --tracking {input.tracking:q} --log {log:q}"
 
 
 rule tracks:
@@ -63,4 +63,4 @@ rule tracks:
         source=options(truth="--truth", real="--real"),
     shell:
         "python workflow/scripts/tracks.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.source} --output {output.tracks} --tracking {input.tracking} --log {log}"
+        " {params.source} --output {output.tracks:q} --tracking {input.tracking:q} --log {log:q}"

@@ -28,8 +28,8 @@ rule figure_truth:
     shell:
         "python workflow/scripts/figure_truth.py --config {params.config:q}"
         " --domain {wildcards.domain}"
-        " --truth {input.truth} --output {output.figure}"
-        " --log {log}"
+        " --truth {input.truth:q} --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_coverage:
@@ -65,9 +65,9 @@ rule figure_coverage:
     shell:
         "python workflow/scripts/figure_coverage.py --config {params.config:q}"
         " --domain {wildcards.domain}"
-        " --coverage {input.coverage} --tracks {input.tracks} --grid {input.grid}"
-        " --output {output.series} --tracks-output {output.tracks}"
-        " --log {log}"
+        " --coverage {input.coverage:q} --tracks {input.tracks:q} --grid {input.grid:q}"
+        " --output {output.series:q} --tracks-output {output.tracks:q}"
+        " --log {log:q}"
 
 
 rule figure_maps:
@@ -102,9 +102,9 @@ rule figure_maps:
     shell:
         "python workflow/scripts/figure_maps.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " {params.truth} --observations {input.observations} {input.maps}"
-        " --output {output.figure}"
-        " --log {log}"
+        " {params.truth} --observations {input.observations:q} {input.maps:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_speed:
@@ -139,9 +139,9 @@ rule figure_speed:
     shell:
         "python workflow/scripts/figure_speed.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " {params.truth} --observations {input.observations} {input.maps}"
-        " --output {output.figure}"
-        " --log {log}"
+        " {params.truth} --observations {input.observations:q} {input.maps:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_std:
@@ -176,9 +176,9 @@ rule figure_std:
     shell:
         "python workflow/scripts/figure_std.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " {params.truth} --observations {input.observations} {input.maps}"
-        " --output {output.figure}"
-        " --log {log}"
+        " {params.truth} --observations {input.observations:q} {input.maps:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_animation:
@@ -209,9 +209,9 @@ rule figure_animation:
     shell:
         "python workflow/scripts/figure_animation.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " {params.truth} --observations {input.observations} {input.maps}"
-        " --output {output.figure}"
-        " --log {log}"
+        " {params.truth} --observations {input.observations:q} {input.maps:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_series:
@@ -240,9 +240,9 @@ rule figure_series:
     shell:
         "python workflow/scripts/figure_series.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --coverage {input.coverage} {input.scores}"
-        " --output {output.figure}"
-        " --log {log}"
+        " --coverage {input.coverage:q} {input.scores:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
 
 
 rule figure_spectra:
@@ -283,9 +283,9 @@ rule figure_spectra:
     shell:
         "python workflow/scripts/figure_spectra.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --truth {input.truth} {input.maps} --scores {params.scores}"
-        " --output {output.contours} --psd {output.psd}"
-        " --log {log}"
+        " --truth {input.truth:q} {input.maps:q} --scores {params.scores:q}"
+        " --output {output.contours:q} --psd {output.psd:q}"
+        " --log {log:q}"
 
 
 rule figure_training:
@@ -318,6 +318,6 @@ rule figure_training:
     shell:
         "python workflow/scripts/figure_training.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --curve {input.curve} --tuning {input.tuning}"
-        " --output {output.figure}"
-        " --log {log}"
+        " --curve {input.curve:q} --tuning {input.tuning:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"

@@ -25,5 +25,5 @@ rule maps:
         fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
     shell:
         "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.fitted} --observations {input.observations} --tracks {input.tracks}"
-        " --grid {input.grid} --output {output.maps} --tracking {input.tracking} --log {log}"
+        " {params.fitted} --observations {input.observations:q} --tracks {input.tracks:q}"
+        " --grid {input.grid:q} --output {output.maps:q} --tracking {input.tracking:q} --log {log:q}"

@@ -23,8 +23,8 @@ rule observations:
         config=stage("observations"),
     shell:
         "python workflow/scripts/observations.py --config {params.config:q}"
-        " --domain {wildcards.domain} --tracks {input.tracks} --output {output.observations}"
-        " --coverage {output.coverage} --tracking {input.tracking} --log {log}"
+        " --domain {wildcards.domain} --tracks {input.tracks:q} --output {output.observations:q}"
+        " --coverage {output.coverage:q} --tracking {input.tracking:q} --log {log:q}"
 
 
 rule statistics:
@@ -50,6 +50,6 @@ rule statistics:
         truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/training_statistics.py --config {params.config:q}"
-        " --domain {wildcards.domain} {params.truth} --tracks {input.tracks}"
-        " --grid {output.grid} --output {output.statistics} --tracking {input.tracking}"
-        " --log {log}"
+        " --domain {wildcards.domain} {params.truth} --tracks {input.tracks:q}"
+        " --grid {output.grid:q} --output {output.statistics:q} --tracking {input.tracking:q}"
+        " --log {log:q}"

@@ -19,5 +19,5 @@ rule send_records:
         config=stages.experiment_json(CONFIG),
         folder=subpath(output.summary, parent=True),
     shell:
-        "python workflow/scripts/send_records.py --results {params.folder}"
-        " --config {params.config:q} --tracking {input.tracking} --output {output.summary} --log {log}"
+        "python workflow/scripts/send_records.py --results {params.folder:q}"
+        " --config {params.config:q} --tracking {input.tracking:q} --output {output.summary:q} --log {log:q}"

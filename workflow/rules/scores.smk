@@ -23,8 +23,8 @@ rule scores:
         config=stage("scores"),
     shell:
         "python workflow/scripts/score_maps.py --config {params.config:q} --domain {wildcards.domain}"
-        " --maps {input.maps} --reference {input.reference}"
-        " --daily {output.daily} --output {output.scores} --tracking {input.tracking} --log {log}"
+        " --maps {input.maps:q} --reference {input.reference:q}"
+        " --daily {output.daily:q} --output {output.scores:q} --tracking {input.tracking:q} --log {log:q}"
 
 
 rule tables:
@@ -54,6 +54,6 @@ rule tables:
     params:
         config=stages.stage_json(CONFIG, "tables"),
     shell:
-        "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores}"
-        " --output {output.markdown} --csv {output.csv} --latex {output.latex}"
-        " --html {output.html} --tracking {input.tracking} --log {log}"
+        "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores:q}"
+        " --output {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
+        " --html {output.html:q} --tracking {input.tracking:q} --log {log:q}"

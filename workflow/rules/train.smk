@@ -25,9 +25,9 @@ rule tune:
         truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/tune.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.truth} --observations {input.observations} --tracks {input.tracks}"
-        " --grid {input.grid} --output {output.parameters} --tracking {input.tracking}"
-        " --log {log}"
+        " {params.truth} --observations {input.observations:q} --tracks {input.tracks:q}"
+        " --grid {input.grid:q} --output {output.parameters:q} --tracking {input.tracking:q}"
+        " --log {log:q}"
 
 
 rule train:
@@ -62,6 +62,6 @@ rule train:
         work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.start} --truth {input.truth} --observations {input.observations}"
-        " --grid {input.grid} --statistics {input.statistics} --work {params.work}"
-        " --output {output.checkpoint} --tracking {input.tracking} --log {log}"
+        " {params.start} --truth {input.truth:q} --observations {input.observations:q}"
+        " --grid {input.grid:q} --statistics {input.statistics:q} --work {params.work:q}"
+        " --output {output.checkpoint:q} --tracking {input.tracking:q} --log {log:q}"

@@ -18,8 +18,8 @@ rule transfer:
     conda:
         "../../envs/cpu.yaml"
     shell:
-        "cp {input.checkpoint} {output.checkpoint}.tmp 2> {log}"
-        " && mv {output.checkpoint}.tmp {output.checkpoint} 2>> {log}"
+        "cp {input.checkpoint:q} {output.checkpoint:q}.tmp 2> {log:q}"
+        " && mv {output.checkpoint:q}.tmp {output.checkpoint:q} 2>> {log:q}"
 
 
 rule fine_tune:
@@ -51,7 +51,7 @@ rule fine_tune:
         work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
-        " --init-from {input.checkpoint} --truth {input.truth}"
-        " --observations {input.observations} --grid {input.grid}"
-        " --statistics {input.statistics} --work {params.work}"
-        " --output {output.checkpoint} --tracking {input.tracking} --log {log}"
+        " --init-from {input.checkpoint:q} --truth {input.truth:q}"
+        " --observations {input.observations:q} --grid {input.grid:q}"
+        " --statistics {input.statistics:q} --work {params.work:q}"
+        " --output {output.checkpoint:q} --tracking {input.tracking:q} --log {log:q}"

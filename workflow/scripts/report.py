@@ -19,6 +19,10 @@ def main(configfile: Annotated[Path | None, typer.Option()] = None) -> None:
     folder = results_folder(config)
     report, table = folder / "report.html", folder / "tables" / "scores.md"
     contents = [table, *(folder / "figures" / name for name in figure_names(config))]
+    missing = [str(path) for path in contents if not path.exists()]
+    if missing:
+        typer.echo(f"no report yet: {missing[0]} is missing; run snakemake first", err=True)
+        raise typer.Exit(1)
     newest = max(path.stat().st_mtime for path in contents)
     if not report.exists() or report.stat().st_mtime < newest:
         with atomic_path(report) as temporary:

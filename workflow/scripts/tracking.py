@@ -21,7 +21,8 @@ def main(config: ConfigOption, output: FileOption, log: LogOption = None) -> Non
         except TrackingError as error:
             if settings["required"]:
                 raise
-            logging.warning("tracking is off for this run: %s", error)
+            logging.warning("records are kept and sent at the end: %s", error)
+            marker = {"failed": str(error), "experiment": settings["experiment"]}
     write_json(output, marker)
 
 

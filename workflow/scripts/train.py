@@ -57,7 +57,8 @@ def main(
             loggers=logs.mlflow_loggers(tracking, run, "train", wildcards),
         )
         run.metrics |= {"best_rmse_m": report.best_rmse_m, "steps": report.steps}
-        run.histories |= logs.histories(pd.read_csv(report.log))
+        if run.mlflow_run_id is None:  # else they were logged as they came
+            run.histories |= logs.histories(pd.read_csv(report.log))
         run.artifacts.append(str(report.log))
 
 

@@ -10,6 +10,7 @@ anomalies, and both deviations are multiplied by one factor at the end.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
@@ -63,6 +64,7 @@ def tune(
     started = perf_counter()
     cells = cell_anomalies(observations, grid)
     offsets = visible_offsets(task, config.window_days)
+    period = reachable_targets(period, offsets, config.window_days)
     sets = _comparisons(observations, cells, grid, task, config, period, truth, seed)
     prior = _observed_deviation(cells, sets[0], offsets)
 
@@ -137,6 +139,23 @@ def _result(best: OiParameters, scale: float, search: ScanAndSimplex) -> dict[st
             for row in search.table
         ],
     }
+
+
+def reachable_targets(period: Period, offsets: NDArray[np.int64], window: int) -> Period:
+    """Return the part of a period whose targets see no day more than half a window before it.
+
+    Periods are kept apart by half a window; a forecast looks back further and starts later.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    late = max(-int(offsets[0]) - window // 2, 0)
+    if late >= period.days:
+        raise ValueError(
+            f"validation period {period}: none of its {period.days} days can be a target of a "
+            f"window that looks back {-int(offsets[0])} days; make it longer"
+        )
+    return Period(start=period.start + timedelta(days=late), end=period.end)
 
 
 def _errors(

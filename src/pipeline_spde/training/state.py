@@ -140,6 +140,13 @@ def train(
     )
 
 
+def _accelerator(wanted: str) -> str:
+    """Return "gpu" or "cpu"; "auto" means CUDA where there is one (float64 rules out MPS)."""
+    if wanted != "auto":
+        return wanted
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
 def choose_precision(wanted: str, accelerator: str) -> Any:
     """Return the arithmetic to use: `wanted`, or for "auto" bfloat16 where the device has it.
 
@@ -269,7 +276,7 @@ def _fit(
         epoch_steps=training.validate_every, workers=training.workers,
     )  # fmt: skip
     trainer = pl.Trainer(
-        accelerator=training.accelerator,
+        accelerator=_accelerator(training.accelerator),
         devices=training.devices,
         # spawned, not forked: a forked process may not use the threads of its parent
         strategy="ddp_spawn" if training.devices > 1 else "auto",

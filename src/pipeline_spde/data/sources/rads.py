@@ -23,7 +23,7 @@ from pipeline_spde.data.sources import (
     to_metres,
 )
 from pipeline_spde.fields import Day, Tracks
-from pipeline_spde.files import DataError, load_netcdf
+from pipeline_spde.files import DataError, load_netcdf, open_netcdf
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,17 @@ def read(
         quantity="sla",
         cross_track=np.zeros(size, np.float32),
     )
+
+
+def check(path: str | Path, missions: Sequence[str]) -> None:
+    """Refuse, without reading the samples, a file or missions that `read` would refuse.
+
+    Raises:
+        FileNotFoundError, DataError, ValueError: as in `read`.
+    """
+    _check_request(missions, error_m=1.0)
+    with open_netcdf(path, _VARIABLES) as data:
+        _check_layout(data, Path(path))
 
 
 def _check_request(missions: Sequence[str], error_m: float) -> None:
