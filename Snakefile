@@ -44,6 +44,14 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+# One process opens the tracking store before any job does (two at once would break a new SQLite
+# file). A hook, not a rule: nothing is made again when the store moves.
+onstart:
+    shell(
+        "python workflow/scripts/tracking.py --config {TRACKING:q} --output {MARKER:q}"
+    )
+
+
 localrules:
     all,
 

@@ -85,7 +85,7 @@ def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:
     """Open the child run of a job that logs while it runs; None when that is not possible.
 
     Args:
-        marker: file written by the rule that called `create`.
+        marker: file written when the run began (workflow/scripts/tracking.py).
         record: `stage`, `name` and `wildcards` of the job; its full record completes the run
             later if it carries the returned id as `mlflow_run_id`.
     """
@@ -97,6 +97,17 @@ def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:
     except Exception as error:  # whatever MLflow raises, the job goes on
         logger.warning("MLflow cannot be reached, no live curves: %s", error)
         return None
+
+
+def is_open(marker: str | Path) -> bool:
+    """Return whether a marker names a store, the one that is configured now, that still exists."""
+    path = Path(marker)
+    if not path.is_file():
+        return False
+    uri = read_json(path).get("uri", "")
+    if uri != tracking_uri(path.parent):
+        return False
+    return not uri.startswith("sqlite") or Path(uri.removeprefix("sqlite:///")).is_file()
 
 
 def write_record(output: str | Path, record: Mapping[str, Any]) -> Path:
@@ -111,7 +122,7 @@ def send(path: str | Path, marker: str | Path) -> bool:
 
     Args:
         path: the record.
-        marker: file written by the rule that called `create`; `{}` inside means tracking is off.
+        marker: file written when the run began; `{}` inside means that tracking is off.
     """
     target = read_json(marker)
     if "uri" not in target:

@@ -61,7 +61,9 @@ def test_a_missing_real_file_is_named_before_work_starts(checkout):
     )
     assert done.returncode != 0
     text = done.stderr + done.stdout
-    assert "domains.gulfstream_2022.tracks_file: no file /nowhere/rads_alongtrack_natl_2022.nc" in text
+    assert (
+        "domains.gulfstream_2022.tracks_file: no file /nowhere/rads_alongtrack_natl_2022.nc" in text
+    )
     assert "PIPELINE_SPDE_DATA" in text
 
 
@@ -82,13 +84,17 @@ def test_a_damaged_real_file_is_refused_before_earlier_results_are_touched(check
     assert kept.read_bytes() == b"earlier"
 
 
+@pytest.mark.slow
 def test_blanks_in_paths_do_no_harm(checkout):
     folder = checkout / "my results"
+    target = f"{folder}/tiny/data/gulfstream/truth.nc"
     done = snakemake(
-        checkout, f"{folder}/demo/tracking.json", "--cores", "1", "--config", f"results={folder}"
-    )
+        checkout, target, "--cores", "1", "--configfile", "config/tiny.yaml",
+        "--config", f"results={folder}", 'twin={"spin_up_days": 20, "nodes": 48}',
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (folder / "demo" / "tracking.json").is_file()
+    assert Path(target).is_file()
+    assert (folder / "tiny" / "tracking.json").is_file()
 
 
 def test_a_typo_in_the_configuration_stops_the_run_with_its_place(checkout):

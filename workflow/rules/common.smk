@@ -13,6 +13,8 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = stages.results_folder(CONFIG)  # for params, where <results> is not replaced
+MARKER = str(RESULTS / "tracking.json")  # where to track; made before the first job
+TRACKING = stages.tracking_json(CONFIG)
 SIMULATED = [name for name, domain in CONFIG.domains.items() if domain.source == "twin"]
 REAL = [name for name in CONFIG.domains if name not in SIMULATED]
 TRAINED = [name for name, domain in CONFIG.domains.items() if domain.model_from is None]

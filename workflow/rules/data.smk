@@ -1,26 +1,7 @@
-# The experiment's tracking record, the simulated truth, and the samples along real orbits.
-
-
-rule tracking:
-    output:
-        marker="<results>/tracking.json",
-    log:
-        "<logs>/tracking.log",
-    benchmark:
-        "<benchmarks>/tracking.tsv"
-    localrule: True
-    conda:
-        "../../envs/cpu.yaml"
-    params:
-        config=stages.tracking_json(CONFIG),
-    shell:
-        "python workflow/scripts/tracking.py --config {params.config:q} --output {output.marker:q}"
-        " --log {log:q}"
+# The simulated truth, and the samples along real orbits.
 
 
 rule truth:
-    input:
-        tracking=ancient("<results>/tracking.json"),
     output:
         truth="<results>/data/{domain}/truth.nc",
     log:
@@ -36,16 +17,16 @@ rule truth:
         mem_mb=2000,
         runtime=60,
     params:
+        tracking=MARKER,
         config=stage("truth"),
     shell:
         "python workflow/scripts/truth.py --config {params.config:q} --domain {wildcards.domain}"
-        " --output {output.truth:q} --tracking {input.tracking:q} --log {log:q}"
+        " --output {output.truth:q} --tracking {params.tracking:q} --log {log:q}"
 
 
 rule tracks:
     input:
         unpack(tracks_source),
-        tracking=ancient("<results>/tracking.json"),
     output:
         tracks="<results>/data/{domain}/tracks.nc",
     log:
@@ -59,8 +40,9 @@ rule tracks:
         mem_mb=3000,
         runtime=60,
     params:
+        tracking=MARKER,
         config=stage("tracks"),
         source=options(truth="--truth", real="--real"),
     shell:
         "python workflow/scripts/tracks.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.source} --output {output.tracks:q} --tracking {input.tracking:q} --log {log:q}"
+        " {params.source} --output {output.tracks:q} --tracking {params.tracking:q} --log {log:q}"

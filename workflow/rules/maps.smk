@@ -7,7 +7,6 @@ rule maps:
         observations="<results>/data/{domain}/observations.nc",
         tracks="<results>/data/{domain}/tracks.nc",
         grid="<results>/data/{domain}/grid.nc",
-        tracking=ancient("<results>/tracking.json"),
     output:
         maps="<results>/maps/{domain}/{task}/{method}.nc",
     log:
@@ -21,9 +20,10 @@ rule maps:
         mem_mb=4000,
         runtime=120,
     params:
+        tracking=MARKER,
         config=stage("maps"),
         fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
     shell:
         "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.fitted} --observations {input.observations:q} --tracks {input.tracks:q}"
-        " --grid {input.grid:q} --output {output.maps:q} --tracking {input.tracking:q} --log {log:q}"
+        " --grid {input.grid:q} --output {output.maps:q} --tracking {params.tracking:q} --log {log:q}"

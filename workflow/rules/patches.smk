@@ -5,7 +5,6 @@
 rule observations:
     input:
         tracks="<results>/data/{domain}/tracks.nc",
-        tracking=ancient("<results>/tracking.json"),
     output:
         observations="<results>/data/{domain}/observations.nc",
         coverage="<results>/data/{domain}/coverage.csv",
@@ -20,18 +19,18 @@ rule observations:
         mem_mb=3000,
         runtime=60,
     params:
+        tracking=MARKER,
         config=stage("observations"),
     shell:
         "python workflow/scripts/observations.py --config {params.config:q}"
         " --domain {wildcards.domain} --tracks {input.tracks:q} --output {output.observations:q}"
-        " --coverage {output.coverage:q} --tracking {input.tracking:q} --log {log:q}"
+        " --coverage {output.coverage:q} --tracking {params.tracking:q} --log {log:q}"
 
 
 rule statistics:
     input:
         unpack(truth_of),
         tracks="<results>/data/{domain}/tracks.nc",
-        tracking=ancient("<results>/tracking.json"),
     output:
         grid="<results>/data/{domain}/grid.nc",
         statistics="<results>/data/{domain}/statistics.json",
@@ -46,10 +45,11 @@ rule statistics:
         mem_mb=2000,
         runtime=30,
     params:
+        tracking=MARKER,
         config=stage("statistics"),
         truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/training_statistics.py --config {params.config:q}"
         " --domain {wildcards.domain} {params.truth} --tracks {input.tracks:q}"
-        " --grid {output.grid:q} --output {output.statistics:q} --tracking {input.tracking:q}"
+        " --grid {output.grid:q} --output {output.statistics:q} --tracking {params.tracking:q}"
         " --log {log:q}"

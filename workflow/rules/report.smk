@@ -5,7 +5,6 @@ rule send_records:
     input:
         tables=rules.tables.output.markdown,
         figures=all_figures(),
-        tracking=ancient("<results>/tracking.json"),
     output:
         summary="<results>/records.json",
     log:
@@ -16,8 +15,9 @@ rule send_records:
     conda:
         "../../envs/cpu.yaml"
     params:
+        tracking=MARKER,
         config=stages.experiment_json(CONFIG),
         folder=subpath(output.summary, parent=True),
     shell:
         "python workflow/scripts/send_records.py --results {params.folder:q}"
-        " --config {params.config:q} --tracking {input.tracking:q} --output {output.summary:q} --log {log:q}"
+        " --config {params.config:q} --tracking {params.tracking:q} --output {output.summary:q} --log {log:q}"

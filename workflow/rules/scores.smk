@@ -5,7 +5,6 @@ rule scores:
     input:
         maps="<results>/maps/{domain}/{task}/{method}.nc",
         reference=scored_against,
-        tracking=ancient("<results>/tracking.json"),
     output:
         scores="<results>/scores/{domain}/{task}/{method}.json",
         daily="<results>/scores/{domain}/{task}/{method}.daily.csv",
@@ -20,17 +19,17 @@ rule scores:
         mem_mb=2000,
         runtime=30,
     params:
+        tracking=MARKER,
         config=stage("scores"),
     shell:
         "python workflow/scripts/score_maps.py --config {params.config:q} --domain {wildcards.domain}"
         " --maps {input.maps:q} --reference {input.reference:q}"
-        " --daily {output.daily:q} --output {output.scores:q} --tracking {input.tracking:q} --log {log:q}"
+        " --daily {output.daily:q} --output {output.scores:q} --tracking {params.tracking:q} --log {log:q}"
 
 
 rule tables:
     input:
         scores=all_scores(),
-        tracking=ancient("<results>/tracking.json"),
     output:
         markdown="<results>/tables/scores.md",
         csv="<results>/tables/scores.csv",
@@ -52,8 +51,9 @@ rule tables:
         mem_mb=1000,
         runtime=10,
     params:
+        tracking=MARKER,
         config=stages.stage_json(CONFIG, "tables"),
     shell:
         "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores:q}"
         " --output {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
-        " --html {output.html:q} --tracking {input.tracking:q} --log {log:q}"
+        " --html {output.html:q} --tracking {params.tracking:q} --log {log:q}"

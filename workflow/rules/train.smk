@@ -7,7 +7,6 @@ rule tune:
         observations="<results>/data/{domain}/observations.nc",
         tracks="<results>/data/{domain}/tracks.nc",
         grid="<results>/data/{domain}/grid.nc",
-        tracking=ancient("<results>/tracking.json"),
     output:
         parameters="<results>/models/{domain}/{task}/oi_tuned.json",
     log:
@@ -21,12 +20,13 @@ rule tune:
         mem_mb=3000,
         runtime=60,
     params:
+        tracking=MARKER,
         config=stage("tune"),
         truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/tune.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.truth} --observations {input.observations:q} --tracks {input.tracks:q}"
-        " --grid {input.grid:q} --output {output.parameters:q} --tracking {input.tracking:q}"
+        " --grid {input.grid:q} --output {output.parameters:q} --tracking {params.tracking:q}"
         " --log {log:q}"
 
 
@@ -37,7 +37,6 @@ rule train:
         observations="<results>/data/{domain}/observations.nc",
         grid="<results>/data/{domain}/grid.nc",
         statistics="<results>/data/{domain}/statistics.json",
-        tracking=ancient("<results>/tracking.json"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
         curve="<results>/models/{domain}/{task}/training.csv",
@@ -56,6 +55,7 @@ rule train:
         mem_mb=6000,
         runtime=24 * 60,
     params:
+        tracking=MARKER,
         config=stage("train"),
         start=options(start="--init-from"),
         # kept between runs (not an output), so that a killed training goes on where it was
@@ -64,4 +64,4 @@ rule train:
         "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.start} --truth {input.truth:q} --observations {input.observations:q}"
         " --grid {input.grid:q} --statistics {input.statistics:q} --work {params.work:q}"
-        " --output {output.checkpoint:q} --tracking {input.tracking:q} --log {log:q}"
+        " --output {output.checkpoint:q} --tracking {params.tracking:q} --log {log:q}"

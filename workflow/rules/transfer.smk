@@ -5,7 +5,6 @@
 rule transfer:
     input:
         checkpoint=transfer_source,
-        tracking=ancient("<results>/tracking.json"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
     log:
@@ -29,7 +28,6 @@ rule fine_tune:
         observations="<results>/data/{domain}/observations.nc",
         grid="<results>/data/{domain}/grid.nc",
         statistics="<results>/data/{domain}/statistics.json",
-        tracking=ancient("<results>/tracking.json"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
         curve="<results>/models/{domain}/{task}/training.csv",
@@ -47,6 +45,7 @@ rule fine_tune:
         mem_mb=6000,
         runtime=24 * 60,
     params:
+        tracking=MARKER,
         config=stage("transfer"),
         work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
@@ -54,4 +53,4 @@ rule fine_tune:
         " --init-from {input.checkpoint:q} --truth {input.truth:q}"
         " --observations {input.observations:q} --grid {input.grid:q}"
         " --statistics {input.statistics:q} --work {params.work:q}"
-        " --output {output.checkpoint:q} --tracking {input.tracking:q} --log {log:q}"
+        " --output {output.checkpoint:q} --tracking {params.tracking:q} --log {log:q}"

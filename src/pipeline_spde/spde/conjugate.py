@@ -68,7 +68,7 @@ def conjugate_gradients(
         raise ConvergenceError(
             f"conjugate gradients reached a relative residual of {result.residual:.2e} in {used} "
             f"iterations with the {name or 'given'} preconditioner; {tolerance:.0e} was asked for. "
-            "Allow more iterations, choose another preconditioner, or use float64"
+            "Allow more iterations, choose another preconditioner, or a larger tolerance"
         )
     return x, result
 

@@ -21,7 +21,7 @@ from pipeline_spde.spde.preconditioners import Preconditioner, build, choose
 if TYPE_CHECKING:
     from pipeline_spde.spde.prior import SpdePrior
 
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-8}
 """Default relative residual by dtype."""
 _MEMBERS_AT_ONCE = 2e7  # numbers of the states solved for together
 
@@ -76,6 +76,7 @@ class Posterior:
         self.tolerance = TOLERANCE[y.dtype] if tolerance is None else tolerance
         self.max_iterations = max_iterations
         self.convergence: Convergence | None = None
+        self._exact: SpdePrior | None = None
         self._precondition: Any = None
         self._mean: Tensor | None = None
 
@@ -86,21 +87,27 @@ class Posterior:
     def solve(self, rhs: Tensor) -> Tensor:
         """Return (Q + HᵀR⁻¹H)⁻¹ b for b (..., batch, time, lat, lon); no history.
 
+        Residuals are always taken in float64: with coloured noise the condition number is beyond
+        what float32 can resolve. The preconditioner works in float32.
+
         Raises:
             ConvergenceError: the iteration did not reach the tolerance.
         """
-        if self._precondition is None:
-            self._precondition = build(self.prior, self.name, self.weight.detach())  # type: ignore[arg-type]
+        dtype, double = rhs.dtype, torch.float64
+        if self._exact is None:
+            self._exact = self.prior if dtype == double else self.prior.to(double)
+            self._precondition = build(self.prior, self.name, self.weight.detach())
+        exact, weight = self._exact, self.weight.detach().to(double)
         with torch.no_grad():
             x, self.convergence = conjugate_gradients(
-                self.precision_times,
-                rhs.detach(),
-                self._precondition,
+                lambda v: exact.precision_times(v) + weight * v,
+                rhs.detach().to(double),
+                lambda r: self._precondition(r.to(dtype)).to(double),
                 self.tolerance,
                 self.max_iterations,
                 self.name,
             )
-        return x
+        return x.to(dtype)
 
     def mean(self) -> Tensor:
         """Return x̂, (batch, time, lat, lon); the prior mean (or zero) on land.

@@ -33,7 +33,7 @@ def choose(prior: SpdePrior) -> Preconditioner:
     return "jacobi" if dynamics.dt * stiffness <= MILD else "time_block"
 
 
-def build(prior: SpdePrior, name: Preconditioner, weight: Tensor) -> Callable[[Tensor], Tensor]:
+def build(prior: SpdePrior, name: str, weight: Tensor) -> Callable[[Tensor], Tensor]:
     """Return r → M⁻¹ r with M ≈ Q + diag(weight), symmetric positive definite.
 
     Args:
