@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline_spde.config import MapRequest, Task
+    from pipeline_spde.config import MapRequest
     from pipeline_spde.fields import Maps, Observations
     from pipeline_spde.grids import Grid
+    from pipeline_spde.periods import Task
 
 
 @dataclass(frozen=True)
