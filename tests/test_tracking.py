@@ -82,6 +82,42 @@ def test_children_hang_on_their_parent_with_metrics_parameters_and_inputs(result
 
 
 @pytest.mark.slow
+def test_a_dataset_registered_by_another_job_meanwhile_is_not_a_failure(results, monkeypatch):
+    """MLflow's store raises on the unique key when two jobs register one dataset at once."""
+    from mlflow.tracking import MlflowClient
+
+    marker = make_marker(results)
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    log_inputs, calls = MlflowClient.log_inputs, []
+
+    def refused_once(client, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise RuntimeError("UNIQUE constraint failed: datasets.name")
+        return log_inputs(client, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", refused_once)
+    assert tracking.send(path, marker)
+    assert len(calls) == 2
+
+
+@pytest.mark.slow
+def test_a_second_attempt_completes_the_run_of_the_first(results, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    marker = make_marker(results)
+    path = tracking.write_record(results / "maps.nc", RECORD)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", lambda *a, **k: 1 / 0)
+        assert not tracking.send(path, marker)
+    opened = read_json(path)["mlflow_run_id"]
+    assert tracking.send_pending(results, marker) == (1, 0)
+    assert read_json(path)["mlflow_run_id"] == opened
+    runs = MlflowClient(read_json(marker)["uri"]).search_runs([read_json(marker)["experiment_id"]])
+    assert len(runs) == 2  # the parent and one child
+
+
+@pytest.mark.slow
 def test_parallel_jobs_do_not_lose_records(results):
     marker = make_marker(results)
     paths = [tracking.write_record(results / f"maps{i}.nc", RECORD) for i in range(4)]

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tenacity import Retrying, stop_after_attempt, wait_random_exponential
+
 from pipeline_spde.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -131,11 +133,16 @@ def send(path: str | Path, marker: str | Path) -> bool:
     if record.get("tracked"):
         return True
     try:
-        run_id = _send(record, target)
+        client = _client(target["uri"])
+        if "mlflow_run_id" not in record:
+            # kept at once: a second attempt completes this run instead of opening another
+            record["mlflow_run_id"] = _create_run(client, target, record)
+            write_json(path, record)
+        _complete(client, record)
     except Exception as error:  # whatever MLflow raises, the result stands
         logger.warning("MLflow record %s kept for later: %s", path, error)
         return False
-    write_json(path, {**record, "tracked": True, "mlflow_run_id": run_id})
+    write_json(path, {**record, "tracked": True})
     return True
 
 
@@ -161,12 +168,12 @@ def send_pending(results: str | Path, marker: str | Path) -> tuple[int, int]:
     return sent, left
 
 
-def _send(record: Mapping[str, Any], target: Mapping[str, str]) -> str:
+def _complete(client: Any, record: Mapping[str, Any]) -> None:
+    """Log everything a record holds to its run and end the run; may be repeated."""
     from mlflow.entities import Metric, Param, RunTag
 
-    client = _client(target["uri"])
     start = int(record.get("started", time.time()) * 1000)
-    run_id: str = record.get("mlflow_run_id") or _create_run(client, target, record)
+    run_id: str = record["mlflow_run_id"]
     parameters = [
         Param(key[:250], value[:_MAX_PARAMETER_LENGTH])
         for key, value in _flatten(record.get("config", {}))
@@ -186,7 +193,6 @@ def _send(record: Mapping[str, Any], target: Mapping[str, str]) -> str:
         if Path(artifact).is_file():
             client.log_artifact(run_id, artifact)
     client.set_terminated(run_id, "FINISHED")
-    return run_id
 
 
 def _create_run(client: Any, target: Mapping[str, str], record: Mapping[str, Any]) -> str:
@@ -217,8 +223,15 @@ def _log_inputs(client: Any, run_id: str, inputs: Mapping[str, str]) -> None:
         )
         for name, digest in inputs.items()
     ]
-    if datasets:
-        client.log_inputs(run_id, datasets)
+    if not datasets:
+        return
+    # two jobs that register one dataset at the same moment: the store refuses the second (a unique
+    # key of its table), and takes it once the first is there
+    for attempt in Retrying(
+        stop=stop_after_attempt(6), wait=wait_random_exponential(0.1, max=3), reraise=True
+    ):
+        with attempt:
+            client.log_inputs(run_id, datasets)
 
 
 def _client(uri: str) -> Any:
