@@ -44,6 +44,7 @@ def test_points_broadcast() -> None:
     assert is_land(np.zeros((3, 1)), np.zeros(4)).shape == (3, 4)
 
 
+@pytest.mark.slow
 def test_the_share_of_land_is_that_of_the_earth() -> None:
     lat = np.arange(-89.5, 90, 1.0)
     land = land_mask(lat, np.arange(-179.5, 180, 1.0))

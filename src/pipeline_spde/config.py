@@ -18,7 +18,7 @@ from pipeline_spde.periods import FrozenModel, Period
 from pipeline_spde.splits import domain_problems, task_problems
 from pipeline_spde.trees import explain, overlay
 
-MethodName = Literal["oi", "oi_tuned", "persistence", "4dvarnet"]
+MethodName = Literal["oi", "oi_tuned", "spde_oi", "persistence", "4dvarnet"]
 ProtocolName = Literal["dc2020a-legacy", "starter", "oceanbench-legacy", "ssh-v1"]
 MissionName = Literal[
     "topex_interleaved",
@@ -42,6 +42,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "observations": 1,
     "statistics": 1,
     "tune": 2,
+    "fit": 1,
     "train": 1,
     "transfer": 1,
     "maps": 1,
@@ -212,6 +213,34 @@ class OiTunedConfig(FrozenModel):
     """Share of the prior variance that the basis of the formal error may neglect."""
 
 
+class SpdeOiConfig(FrozenModel):
+    """Exact interpolation with the SPDE prior, fitted on learning and validation period."""
+
+    noise_order: Literal[1, 2] = 2
+    """Order of the filter that makes the driving noise smooth."""
+    sigma_smoothing_cells: Positive = 2.5
+    """Width of the smoothing of the local variance of the learning period, in cells."""
+    advection_shares: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.5, 1.0)
+    """Candidates: share of the low-passed geostrophic current that carries anomalies; 0: none."""
+    time_factors: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
+    """Candidates: factor of the decorrelation time that fits the moments. They see anomalies pass
+    by; along the current, the memory is longer."""
+    low_pass_km: Positive = 190.0
+    """Full width at half maximum of the low-pass of the currents."""
+    shortest_km: Positive = 80.0
+    """Shortest wavelength of the basis; the work of a day goes with its inverse to the sixth."""
+    tuning_shortest_km: Positive = 110.0
+    """The same while candidates are compared."""
+    representativeness_m: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.005, 0.015)
+    """Candidates: error of a mean per pass and cell beyond the noise of its samples."""
+    window_days: int = Field(15, ge=1)
+    """Days of observations that a target sees at least (mapping: half of them on each side)."""
+    segment_days: int = Field(42, ge=1)
+    """Target days smoothed in one sweep; bounds the memory."""
+    tuning_days: int = Field(12, ge=1)
+    """Number of validation days, spread evenly, on which maps are compared."""
+
+
 class PatchConfig(FrozenModel):
     """Cutting for training and reconstruction; sizes in grid cells and days."""
 
@@ -325,7 +354,10 @@ class TrackingConfig(FrozenModel):
 
 
 def _default_tasks() -> dict[str, tuple[MethodName, ...]]:
-    return {"mapping": ("oi", "oi_tuned", "4dvarnet"), "for4": ("oi_tuned", "persistence")}
+    return {
+        "mapping": ("oi", "oi_tuned", "spde_oi", "4dvarnet"),
+        "for4": ("oi_tuned", "spde_oi", "persistence"),
+    }
 
 
 class Config(FrozenModel):
@@ -343,6 +375,7 @@ class Config(FrozenModel):
     observations: ObservationConfig = ObservationConfig()
     oi: OiConfig = OiConfig()
     oi_tuned: OiTunedConfig = OiTunedConfig()
+    spde_oi: SpdeOiConfig = SpdeOiConfig()
     patches: PatchConfig = PatchConfig()
     model: StateModelConfig = StateModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -383,9 +416,10 @@ class MapRequest(FrozenModel):
     seed: int = 0
     oi: OiConfig = OiConfig()
     oi_tuned: OiTunedConfig = OiTunedConfig()
+    spde_oi: SpdeOiConfig = SpdeOiConfig()
     patches: PatchConfig = PatchConfig()
     tuning: Path | None = None
-    """Fitted parameters of oi_tuned (JSON), for the methods that need them."""
+    """Fitted parameters (JSON of oi_tuned, NetCDF of spde_oi), for the methods that need them."""
     checkpoint: Path | None = None
     """Trained network, for the methods that need one."""
     batch_size: int = Field(8, ge=1)

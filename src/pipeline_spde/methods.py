@@ -25,17 +25,20 @@ class Method:
         module: module with the function `reconstruct`.
         tuning: "task" when it reads the parameters fitted for its own task, the name of another
             task when it reads that one's, "" when it has no fitted parameters.
+        fitted: name of the file of fitted parameters.
         checkpoint: True when it needs a trained network.
     """
 
     module: str
     tuning: str = ""
+    fitted: str = "oi_tuned.json"
     checkpoint: bool = False
 
 
 METHODS: dict[str, Method] = {
     "oi": Method("pipeline_spde.baselines.oi"),
     "oi_tuned": Method("pipeline_spde.baselines.oi_tuned", tuning="task"),
+    "spde_oi": Method("pipeline_spde.baselines.spde_oi", tuning="task", fitted="spde_oi.nc"),
     "persistence": Method("pipeline_spde.baselines.persistence", tuning="nrt"),
     "4dvarnet": Method("pipeline_spde.reconstruct", checkpoint=True),
 }

@@ -30,6 +30,7 @@ def task_problems(config: Any) -> list[str]:
         for key, days in (
             ("model.window_days", config.model.window_days),
             ("oi_tuned.window_days", config.oi_tuned.window_days),
+            ("spde_oi.window_days", config.spde_oi.window_days),
         ):
             if task.lead is not None and task.lead >= days:
                 problems.append(
@@ -44,9 +45,11 @@ def task_problems(config: Any) -> list[str]:
 def reach_days(config: Any, domain: Any) -> int:
     """Return how many days the windows used in a domain reach around their period."""
     windows = [config.model.window_days]
-    tuned = any({"oi_tuned", "persistence"} & set(methods) for methods in config.tasks.values())
-    if tuned and domain.mapped:
+    named = {method for methods in config.tasks.values() for method in methods}
+    if domain.mapped and named & {"oi_tuned", "persistence"}:
         windows.append(config.oi_tuned.window_days)
+    if domain.mapped and "spde_oi" in named:
+        windows.append(config.spde_oi.window_days)
     return max(windows) // 2
 
 
@@ -99,7 +102,9 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
     if domain.fine_tune_steps and periods.train is None:
         problems.append("periods.train: needed for fine_tune_steps")
     if periods.validation is None:
-        problems.append("periods.validation: needed to tune oi_tuned and to choose the network")
+        problems.append(
+            "periods.validation: needed to fit oi_tuned and spde_oi and to choose the network"
+        )
     if domain.model_from is not None and domain.model_from not in config.domains:
         known = ", ".join(config.domains)
         problems.append(f"model_from: no domain {domain.model_from!r}; there are {known}")

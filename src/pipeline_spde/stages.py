@@ -24,6 +24,7 @@ from pipeline_spde.config import (
     PatchConfig,
     Periods,
     ScoreConfig,
+    SpdeOiConfig,
     StateModelConfig,
     TrainingConfig,
     TwinConfig,
@@ -90,6 +91,16 @@ class TuneStage(Stage):
     task: Task
     period: Period
     oi_tuned: OiTunedConfig
+
+
+class FitStage(Stage):
+    """Fit the parameters of spde_oi: moments on the learning period, the rest on validation."""
+
+    task: Task
+    learning: Period
+    validation: Period
+    margin: float
+    spde_oi: SpdeOiConfig
 
 
 class TrainStage(Stage):
@@ -159,6 +170,7 @@ STAGES: dict[str, type[Stage]] = {
     "observations": ObservationsStage,
     "statistics": StatisticsStage,
     "tune": TuneStage,
+    "fit": FitStage,
     "train": TrainStage,
     "transfer": TrainStage,
     "maps": MapsStage,
@@ -225,6 +237,14 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
             return {
                 "task": {"name": task}, "period": periods.validation, "oi_tuned": config.oi_tuned
             }  # fmt: skip
+        case "fit":
+            return {
+                "task": {"name": task},
+                "learning": periods.train or periods.validation,
+                "validation": periods.validation,
+                "margin": region.evaluation_margin,
+                "spde_oi": config.spde_oi,
+            }
         case "train" | "transfer":
             return {"task": {"name": task}, **_training(config, region, periods, name, task)}
         case "maps":
@@ -290,6 +310,7 @@ def _request(config: Config, region: DomainConfig, method: str) -> MapRequest:
     own: dict[str, dict[str, Any]] = {
         "oi": {"oi": config.oi},
         "oi_tuned": {"oi_tuned": config.oi_tuned},
+        "spde_oi": {"spde_oi": config.spde_oi},
         "persistence": {"oi_tuned": config.oi_tuned},
         "4dvarnet": {"patches": config.patches},
     }
@@ -332,7 +353,8 @@ def figure_names(config: Config) -> list[str]:
         for task, methods in config.tasks.items():
             kinds = ["maps", "series", *(["speed"] if task == "mapping" else [])]
             kinds += ["contours", "psd"] if simulated else []
-            kinds += ["std"] if "oi_tuned" in methods else []
+            kinds += ["std"] if {"oi_tuned", "spde_oi"} & set(methods) else []
+            kinds += ["parameters"] if "spde_oi" in methods else []
             if "4dvarnet" in methods and (domain.model_from is None or domain.fine_tune_steps):
                 kinds.append("training")
             found += [f"{name}/{task}/{kind}.png" for kind in kinds]

@@ -264,6 +264,7 @@ def test_nothing_to_sort_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.realdata
+@pytest.mark.slow
 def test_the_real_extract_is_read(real_data):
     path = real_data / "rads_alongtrack_natl_2022.nc"
     tracks = read(path, period=("2022-01-22", "2022-11-04"))

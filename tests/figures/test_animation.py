@@ -21,6 +21,7 @@ def test_frames_share_size_and_change_with_the_day(experiment) -> None:
     np.testing.assert_array_equal(first[-20:], last[-20:])
 
 
+@pytest.mark.slow
 def test_the_film_is_a_gif_with_every_day(experiment, tmp_path) -> None:
     path = tmp_path / "film.gif"
     size = animation.animate(

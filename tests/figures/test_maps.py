@@ -45,6 +45,7 @@ def test_the_noted_error_is_that_of_the_day(experiment, days) -> None:
     assert expected in notes
 
 
+@pytest.mark.slow
 def test_reconstructions_without_truth_show_deviations(
     experiment, house_rules, days, bar_labels
 ) -> None:

@@ -66,7 +66,10 @@ def test_products_determinant_inverse_and_solves_equal_dense(
     assert torch.allclose(entries[pattern], expected[pattern], atol=1e-12)
 
 
-@pytest.mark.parametrize(("ny", "nx", "periodic"), [(40, 37, False), (31, 44, True)])
+@pytest.mark.parametrize(
+    ("ny", "nx", "periodic"),
+    [pytest.param(40, 37, False, marks=pytest.mark.slow), (31, 44, True)],
+)
 def test_larger_grids_with_several_levels(ny, nx, periodic):
     stencil = random_stencil(2, ny, nx)
     matrix = dense(stencil, periodic)

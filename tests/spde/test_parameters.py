@@ -72,6 +72,28 @@ def test_a_variance_without_limit_is_refused():
     )
 
 
+@pytest.mark.parametrize("alpha", [2, 4])
+@pytest.mark.parametrize("scheme", ["backward_euler", "crank_nicolson"])
+@pytest.mark.parametrize("noise", ["white", Coloured(5.0), Coloured(45.0), Coloured(150.0, 2)])
+@pytest.mark.parametrize("rho", [0.0, 0.45, 0.95])
+def test_single_precision_gives_the_same_tau_and_derivatives(alpha, scheme, noise, rho):
+    """At λ² ~ 1e9, where a ≈ −b with Crank–Nicolson, a + b must not be taken as a difference."""
+    dynamics = Dynamics(alpha=alpha, scheme=scheme, noise=noise, rho=rho)
+    cell = (5.0, 5.0) if noise == "white" else None
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        length = torch.tensor([60.0, 150.0, 600.0], dtype=dtype, requires_grad=True)
+        time = torch.tensor([[2.0], [14.0], [60.0]], dtype=dtype, requires_grad=True)
+        sigma = torch.full((1, 1, 1, 1), 0.2, dtype=dtype)
+        theta = SpdeParameters.from_physical(
+            sigma, length, length / 3, 30.0, time, dynamics=dynamics, cell_km=cell
+        )
+        grads = torch.autograd.grad(theta.tau.log().sum(), [length, time])
+        results.append([v.detach().double() for v in (theta.tau, *grads)])
+    for single, double in zip(*results, strict=True):
+        torch.testing.assert_close(single, double, rtol=1e-4, atol=0)
+
+
 def matern(alpha, dt, cell, n, days=2, **settings):
     """Centre of a grid with constant parameters: T = 10 days, ranges 120 km, σ = 0.2 m."""
     grid = Grid.cartesian(n, n, cell, cell)

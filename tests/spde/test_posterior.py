@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_spde.grids import Grid
-from pipeline_spde.spde import Coloured, ConvergenceError, Dynamics, SpdeParameters, SpdePrior
+from pipeline_spde.spde import (
+    Coloured,
+    ConvergenceError,
+    Dynamics,
+    SpdeParameters,
+    SpdePrior,
+    strips,
+)
+from pipeline_spde.spde.preconditioners import MILD, choose
 
 
 def observations(prior, share=0.3, seed=0):
@@ -148,6 +156,24 @@ def test_the_mean_is_differentiable_in_data_errors_and_parameters(oracle):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("stiffness", "expected"), [(MILD, "jacobi"), (1.01 * MILD, "time_block")])
+def test_the_choice_at_its_limit_does_not_depend_on_the_precision(stiffness, expected, dtype):
+    """Cells of 7 km x 11 km and dt = 0.3 days: nothing is a whole number."""
+    one = torch.ones(1, 3, 31, 37, dtype=dtype)
+    h = stiffness / 0.3 / (7.0**-2 + 11.0**-2) * one
+    theta = SpdeParameters(0.4 * one, None, None, h, 0 * one, h, 5 * one)
+    assert choose(SpdePrior(Grid.cartesian(31, 37, 11.0, 7.0), theta, dt=0.3)) == expected
+
+
+def test_large_grids_never_factor_all_days_at_once(oracle, monkeypatch):
+    grid = oracle.grids["odd"]
+    prior = oracle.prior(grid, noise=Coloured(15.0), rho=0.4)
+    assert choose(prior) == "time_block"
+    monkeypatch.setattr(strips, "LARGE", grid.shape[0] * grid.shape[1] - 1)
+    assert choose(prior) == "jacobi"
+
+
 def test_failure_to_converge_is_an_error_that_says_so(oracle):
     prior = oracle.prior(oracle.grids["odd"])
     y, observed, std = observations(prior)
@@ -186,6 +212,7 @@ def test_single_precision_agrees_to_its_tolerance(name, oracle):
     torch.testing.assert_close(mean.double(), exact, rtol=0, atol=1e-4 * float(exact.abs().max()))
 
 
+@pytest.mark.slow
 def test_the_recommended_prior_converges_in_single_precision():
     """Coloured noise and memory on 20 x 20 cells: a float32 residual alone stalls at 1e-4."""
     grid = Grid.cartesian(20, 20, 12.0, 12.0)

@@ -151,7 +151,13 @@ def test_variable_advective_fields_start_within_a_tenth_of_their_variance():
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "memory", "memory_fourth", "everything", "fourth_order_cn"]
+    "name",
+    [
+        "plain",
+        "memory_fourth",
+        "everything",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("memory", "fourth_order_cn")),
+    ],
 )
 def test_first_and_second_derivatives(name, oracle):
     """In x and in every parameter, by finite differences (pitfall 6)."""

@@ -20,6 +20,7 @@ from running import copy_workflow, environment, snakemake
 
 from pipeline_spde.config import Config, load_files
 from pipeline_spde.files import read_json
+from pipeline_spde.methods import METHODS
 from pipeline_spde.stages import figure_names, stage_json
 
 pytestmark = pytest.mark.slow
@@ -86,7 +87,17 @@ def planned(folder: Path, *settings: str) -> set[str]:
     done = snakemake(folder, "-n", "--quiet", "all", *TINY, "--config", *settings)
     assert done.returncode == 0, done.stderr
     text = done.stdout + done.stderr
-    rules = ("truth", "tracks", "observations", "statistics", "tune", "train", "maps", "scores")
+    rules = (
+        "truth",
+        "tracks",
+        "observations",
+        "statistics",
+        "tune",
+        "fit_spde",
+        "train",
+        "maps",
+        "scores",
+    )
     detail = snakemake(folder, "-n", *TINY, "--config", *settings)
     text = detail.stdout + detail.stderr
     return {rule for rule in rules if f"rule {rule}:" in text}
@@ -183,13 +194,17 @@ def test_maps_do_not_depend_on_the_truth_of_the_evaluated_days(finished, tmp_pat
         tracks=region / "tracks.nc", output=model / "oi_tuned.json",
     )  # fmt: skip
     run_script(
+        folder, "fit_spde", **options("fit"), **common,
+        tracks=region / "tracks.nc", output=model / "spde_oi.nc",
+    )  # fmt: skip
+    run_script(
         folder, "train", **options("train"), **common,
         statistics=region / "statistics.json", work=tmp_path / "work", output=model / "state.ckpt",
     )  # fmt: skip
     for method in config.tasks["mapping"]:
         run_script(
             folder, "maps", **options("maps", method),
-            tracks=region / "tracks.nc", tuning=model / "oi_tuned.json",
+            tracks=region / "tracks.nc", tuning=model / METHODS[method].fitted,
             checkpoint=model / "state.ckpt", output=tmp_path / f"{method}.nc",
         )  # fmt: skip
         original = finished / RESULTS / f"maps/gulfstream/mapping/{method}.nc"
@@ -221,7 +236,7 @@ def test_a_killed_run_is_completed_by_the_next_one_with_equal_results(finished, 
     snakemake(checkout, "--unlock", *TINY)  # `make run` does this by itself
     done = snakemake(checkout, "--cores", "2", *TINY)
     assert done.returncode == 0, done.stderr[-4000:]
-    for method in ("oi_tuned", "4dvarnet"):
+    for method in ("oi_tuned", "spde_oi", "4dvarnet"):
         name = f"maps/gulfstream/mapping/{method}.nc"
         assert digest(checkout / RESULTS / name) == digest(finished / RESULTS / name), method
 

@@ -45,7 +45,17 @@ def test_the_schema_for_editors_is_that_of_the_models():
     assert kept == Config.model_json_schema(), "run: python workflow/scripts/write_schema.py"
 
 
-@pytest.mark.parametrize("path", [None, *CONFIGS], ids=lambda p: p.stem if p else "default")
+@pytest.mark.parametrize(
+    "path",
+    [
+        None,
+        *(
+            pytest.param(path, marks=() if path.stem == "tiny" else pytest.mark.slow)
+            for path in CONFIGS
+        ),
+    ],
+    ids=lambda p: p.stem if p else "default",
+)
 def test_every_configuration_plans(checkout, path, tmp_path):
     data = write_real_tracks(tmp_path / "data")
     overlay = ["--configfile", f"config/{path.name}"] if path else []

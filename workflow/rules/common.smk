@@ -97,7 +97,7 @@ def method_files(wildcards):
     files = {}
     task = tuning_task(wildcards.method, wildcards.task)
     if task is not None:
-        files["tuning"] = f"{folder}/{task}/oi_tuned.json"
+        files["tuning"] = f"{folder}/{task}/{METHODS[wildcards.method].fitted}"
     if METHODS[wildcards.method].checkpoint:
         files["checkpoint"] = f"{folder}/{wildcards.task}/state.ckpt"
     return files

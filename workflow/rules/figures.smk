@@ -181,6 +181,38 @@ rule figure_std:
         " --log {log:q}"
 
 
+rule figure_parameters:
+    input:
+        parameters="<results>/models/{domain}/{task}/spde_oi.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/parameters.png",
+            caption="../report/parameters.rst",
+            category="3 Training",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "SPDE parameters",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.parameters.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.parameters.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_parameters.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --parameters {input.parameters:q} --output {output.figure:q} --log {log:q}"
+
+
 rule figure_animation:
     input:
         unpack(truth_of),

@@ -1,4 +1,4 @@
-# Fitting on the learning period: the tuned OI's covariance and the 4DVarNet state model.
+# Fitting on the learning period: the tuned OI's covariance, the SPDE prior, the 4DVarNet state model.
 
 
 rule tune:
@@ -25,6 +25,35 @@ rule tune:
         truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/tune.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.truth} --observations {input.observations:q} --tracks {input.tracks:q}"
+        " --grid {input.grid:q} --output {output.parameters:q} --tracking {params.tracking:q}"
+        " --log {log:q}"
+
+
+rule fit_spde:
+    input:
+        unpack(truth_of),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+    output:
+        parameters="<results>/models/{domain}/{task}/spde_oi.nc",
+    log:
+        "<logs>/fit_spde/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fit_spde/{domain}.{task}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        tracking=MARKER,
+        config=stage("fit"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/fit_spde.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.truth} --observations {input.observations:q} --tracks {input.tracks:q}"
         " --grid {input.grid:q} --output {output.parameters:q} --tracking {params.tracking:q}"
         " --log {log:q}"

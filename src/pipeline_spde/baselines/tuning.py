@@ -22,7 +22,7 @@ from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible
 from pipeline_spde.baselines.deviation import deviation_maps
 from pipeline_spde.baselines.search import Point, ScanAndSimplex
 from pipeline_spde.baselines.validation import Comparison, against_passes, against_truth
-from pipeline_spde.config import OiTunedConfig
+from pipeline_spde.config import OiTunedConfig, SpdeOiConfig
 from pipeline_spde.fields import Maps, Observations
 from pipeline_spde.grids import Grid
 from pipeline_spde.periods import Period, Task
@@ -65,7 +65,7 @@ def tune(
     cells = cell_anomalies(observations, grid)
     offsets = visible_offsets(task, config.window_days)
     period = reachable_targets(period, offsets, config.window_days)
-    sets = _comparisons(observations, cells, grid, task, config, period, truth, seed)
+    sets = comparisons(observations, cells, grid, task, config, period, truth, seed)
     prior = _observed_deviation(cells, sets[0], offsets)
 
     def rmse(point: Point) -> float:
@@ -95,12 +95,12 @@ def tune(
     }
 
 
-def _comparisons(
+def comparisons(
     observations: Observations,
     cells: CellAnomalies,
     grid: Grid,
     task: Task,
-    config: OiTunedConfig,
+    config: OiTunedConfig | SpdeOiConfig,
     period: Period,
     truth: Maps | None,
     seed: int,

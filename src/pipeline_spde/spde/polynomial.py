@@ -7,22 +7,24 @@ The square is never formed. For p, q > 0 and M symmetric in the metric of the ce
     (p I + q M²)⁻¹ b = Re[(√p I + i√q M)⁻¹ b] / √p                          (b and M real)
 
 so one complex nine-point factorisation does what a real 25-point one would. Rows of land are rows
-of the identity.
+of the identity. Grids of more than `strips.LARGE` cells go by tiles and strips (`large`, `strips`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from pipeline_spde.spde.dissection import dissection
-from pipeline_spde.spde.factor import Factor, from_columns, solve, to_columns
+from pipeline_spde.spde.factor import Factor, solve
+from pipeline_spde.spde.large import factor_bytes, factorise
 from pipeline_spde.spde.operator import Mesh
 from pipeline_spde.spde.stencil import CENTRE, product, transposed_product
-from pipeline_spde.spde.strips import log_abs_det_any_size
+from pipeline_spde.spde.strips import log_abs_det_any_size, sample_any_size
 
 
 @dataclass(eq=False)
@@ -103,27 +105,36 @@ class Polynomial:
         solution = solve(stencil, rhs.to(stencil.dtype), factor, transpose)
         return solution.real / math.sqrt(self.p)
 
-    def sample(self, white: Tensor) -> Tensor:
+    def sample(
+        self, white: Tensor, more: Callable[[tuple[int, ...]], Tensor] | None = None
+    ) -> Tensor:
         """Return draws of N(0, (D (p I + q M))⁻¹), for power 1 and M symmetric in the metric D.
 
         Args:
             white: standard normal numbers, (n, batch, ny, nx).
+            more: gives more of them, of a shape; large grids need some. By default those of the
+                global generator.
         """
-        symmetric = Factor(self.nine_point() * self.mesh.area, self.mesh.periodic)
-        return from_columns(symmetric.sample(to_columns(white)), white.shape)
+        if more is None:
+            more = partial(torch.randn, dtype=white.dtype, device=white.device)
+        precision = self.nine_point() * self.mesh.area
+        return sample_any_size(precision, white, more, self.mesh.periodic)
 
     def factor(self) -> Factor:
         """Return the factors of the nine-point stencil, computed once."""
         if self._factor is None:
-            self._factor = Factor(self.nine_point(), self.mesh.periodic)
+            self._factor = factorise(self.nine_point(), self.mesh.periodic)
         return self._factor
+
+    def release(self) -> None:
+        """Forget the factors and the stencil that was factored."""
+        self._factor = self._combined = None
 
     def factor_bytes(self) -> int:
         """Memory of the factors of one matrix."""
-        ny, nx = self.matrix.shape[-2:]
-        plan = dissection(ny, nx, self.mesh.periodic, self.matrix.device)
-        width = self.matrix.element_size() * (2 if self.power == 2 and self.p > 0 else 1)
-        return plan.kept_entries * width
+        first = self.matrix[(0,) * (self.matrix.ndim - 3)][None]
+        stencil = replace(self, matrix=first, _factor=None, _combined=None).nine_point()
+        return factor_bytes(stencil, self.mesh.periodic)
 
     def flattened(self, times: slice) -> Polynomial:
         """Return the matrices of some times as one batch, time first.

@@ -251,7 +251,7 @@ class SpdePrior:
         std = std.clone()
         std[(slice(None), *point)] = own
         scale = torch.where(self.ocean, std, 1) * own[:, None, None, None]
-        return covariance / scale
+        return (covariance / scale).clamp(-1, 1)  # estimated deviations may be a little small
 
     def precision_diagonal(self) -> Tensor:
         """Return the diagonal of Q, (batch, time, lat, lon), one on land; see `diagnostics`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from torch import Tensor
 
 from pipeline_spde.spde.dynamics import Dynamics
@@ -82,8 +84,12 @@ class Propagator:
 
     def _chunk_length(self, budget: float) -> int:
         """Return how many steps of factors fit a budget in bytes (at least one)."""
-        cost = sum(f.factor_bytes() for f, _ in self.left) * self.left[0][0].matrix.shape[0]
-        return max(1, min(self.steps, int(budget / cost)))
+        return max(1, min(self.steps, int(budget / self._step_bytes)))
+
+    @cached_property
+    def _step_bytes(self) -> int:
+        """Memory of the factors of one step."""
+        return sum(f.factor_bytes() for f, _ in self.left) * self.left[0][0].matrix.shape[0]
 
 
 def _apply(chain: list[tuple[Polynomial, int]], x: Tensor, transpose: bool = False) -> Tensor:

@@ -22,9 +22,13 @@ import torch
 from torch import Tensor
 
 from pipeline_spde.spde.dynamics import Dynamics
+from pipeline_spde.spde.large import is_large
 from pipeline_spde.spde.noise import Noise, standard_normal
 from pipeline_spde.spde.operator import Mesh
 from pipeline_spde.spde.polynomial import Polynomial
+
+KEEP_BYTES = 1e9
+"""Factors of the start on a large grid are kept for the next draw up to this size."""
 
 
 class StationaryStart:
@@ -83,9 +87,13 @@ class StationaryStart:
     def sample(self, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """Return draws of x₀ and e₁ (None without ρ), each (n, batch, ny, nx)."""
         if self.rho == 0:
-            return self._draw(n, self.rate, self.sum, generator), None
+            x0 = self._draw(n, self.rate, self.sum, generator)
+            self._release_if_large()
+            return x0, None
         mean = self._draw(n, self.rate, self.memory, generator) / math.sqrt(1 - self.rho)
+        self._release_if_large()
         change = self._draw(n, self.memory, self.sum, generator) / math.sqrt(1 + self.rho)
+        self._release_if_large()
         x0, x1 = (mean + change) / math.sqrt(2), (mean - change) / math.sqrt(2)
         return x0, self.left.times(x1) - self.right.times(x0)
 
@@ -114,7 +122,7 @@ class StationaryStart:
         white = standard_normal(shape, self.tau, generator)
         root_area = self.mesh.area.sqrt()
         if matrix.power == 1:
-            return matrix.sample(white)
+            return matrix.sample(white, lambda size: standard_normal(size, self.tau, generator))
         if matrix.p == 0:
             single = Polynomial(0.0, 1.0, matrix.matrix, 1, self.mesh)
             return single.solve(white / root_area) / math.sqrt(matrix.q)
@@ -125,14 +133,26 @@ class StationaryStart:
     def covariance_times(self, u0: Tensor, u1: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the covariance of (x₀, e₁) times (u₀, u₁)."""
         if self.rho == 0:
-            return self._inverse(u0, self.rate, self.sum), None
+            x0 = self._inverse(u0, self.rate, self.sum)
+            self._release_if_large()
+            return x0, None
         assert u1 is not None
         at_x0 = u0 - self.right.times(u1, transpose=True)
         at_x1 = self.left.times(u1, transpose=True)
         mean = self._inverse(at_x0 + at_x1, self.rate, self.memory) / (2 * (1 - self.rho))
         change = self._inverse(at_x0 - at_x1, self.memory, self.sum) / (2 * (1 + self.rho))
+        self._release_if_large()
         x0, x1 = mean + change, mean - change
         return x0, self.left.times(x1) - self.right.times(x0)
+
+    def _release_if_large(self) -> None:
+        """Forget factors too big to wait for the next use: the days need the memory."""
+        if not is_large(self.tau.shape):
+            return
+        matrices = [self.rate, self.memory, self.sum]
+        if sum(m.factor_bytes() for m in matrices) * self.tau.shape[0] > KEEP_BYTES:
+            for matrix in matrices:
+                matrix.release()
 
     def _inverse(self, u: Tensor, first: Polynomial, second: Polynomial) -> Tensor:
         """Return dt T G⁻¹ P₂⁻¹ P₁⁻¹ D⁻¹ G⁻ᵀ T u."""

@@ -21,6 +21,11 @@ from pipeline_spde.spde.dynamics import Coloured, Dynamics
 
 NODES = 24
 """Relative error below 1e-5 over the range of parameters in use (tested)."""
+NO_LIMIT = (
+    "alpha=2 with white noise and Crank–Nicolson has no finite variance without a grid: "
+    "give cell_km, or use coloured noise"
+)
+"""What to say where `unbounded` holds and no cell size was given."""
 _TAIL = 1e5  # the integral stops where dt·λ^(α/2) or (ℓk)² reaches this
 
 
@@ -46,20 +51,17 @@ def variance_per_unit_tau(
     Raises:
         ValueError: the variance has no limit on a continuous plane and no cell size was given.
     """
-    if cell_km is None and dynamics == _unbounded(dynamics):
-        raise ValueError(
-            "alpha=2 with white noise and Crank–Nicolson has no finite variance without a grid: "
-            "give cell_km, or use coloured noise"
-        )
+    if cell_km is None and unbounded(dynamics):
+        raise ValueError(NO_LIMIT)
     det = h_ee * h_nn - h_en.square()
     trace_of_inverse = (h_ee + h_nn) / det
     low = kappa.square().log()
-    span = _log_upper(kappa, det, dynamics, cell_km) - low
+    span = log_upper(kappa, det, dynamics, cell_km) - low
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     total = torch.zeros_like(kappa)
     for node, weight in zip(nodes, weights, strict=True):
         rate = torch.exp(low + span * float(0.5 * (node + 1)))
-        density = _power_of_mode(rate, dynamics) * rate
+        density = power_of_mode(rate, dynamics) * rate
         if isinstance(dynamics.noise, Coloured):
             q2 = rate - kappa.square()
             density = density * _mean_filter(q2, det, trace_of_inverse, dynamics.noise)
@@ -67,15 +69,23 @@ def variance_per_unit_tau(
     return total * span / (4 * math.pi * det.sqrt())
 
 
-def _unbounded(dynamics: Dynamics) -> Dynamics:
-    """Return the settings of the one combination without a limit, with the same dt, ρ, steps."""
-    return Dynamics(dynamics.dt, 2, "crank_nicolson", "white", dynamics.rho, dynamics.substeps)
+def unbounded(dynamics: Dynamics) -> bool:
+    """Return True for the one combination whose variance has no limit on a continuous plane."""
+    white = not isinstance(dynamics.noise, Coloured)
+    return white and dynamics.alpha == 2 and dynamics.scheme == "crank_nicolson"
 
 
-def _log_upper(
+def log_upper(
     kappa: Tensor, det: Tensor, dynamics: Dynamics, cell_km: tuple[float, float] | None
 ) -> Tensor:
-    """Return log λ at the end of the spectrum."""
+    """Return log λ at the end of the spectrum, of the shape of κ.
+
+    Args:
+        kappa: κ, day^-1/2.
+        det: determinant of H, km⁴/day².
+        dynamics: order, scheme, noise; white noise with α = 2 and Crank–Nicolson needs a cell size.
+        cell_km: (dy, dx), or None for a continuous plane.
+    """
     if cell_km is not None:
         # the circle that holds as many wavenumbers as the grid
         top = 4 * math.pi / (cell_km[0] * cell_km[1]) * det.sqrt()
@@ -87,14 +97,23 @@ def _log_upper(
     return torch.log(kappa.square() * 2 + ends)
 
 
-def _power_of_mode(rate: Tensor, dynamics: Dynamics) -> Tensor:
-    """Return P(λ), the variance of a mode for unit noise per day."""
+def power_of_mode(rate: Tensor, dynamics: Dynamics) -> Tensor:
+    """Return P(λ), days, the variance of a mode for unit noise per day.
+
+    With c = dt λ^(α/2) the sums of a = 1 + θc and b = a − c are written out: c reaches 1e9, and
+    a + b = 2 + (2θ − 1) c, which is 2 for Crank–Nicolson, would be lost as a difference in float32.
+
+    Args:
+        rate: λ ≥ κ², day^-1.
+        dynamics: dt, order, scheme, ρ.
+    """
     change = dynamics.dt * rate**dynamics.power
-    rho, a = dynamics.rho, 1 + dynamics.implicit * change
-    b = a - change
-    # a² − b² = change · (a + b)
-    power = dynamics.dt * (a + rho * b) / (change * (a + b) * (a - rho * b))
-    return power / (1 - rho**2)
+    rho, share = dynamics.rho, dynamics.implicit
+    both = 2 + (2 * share - 1) * change
+    ahead = (1 + rho) + (share - rho * (1 - share)) * change
+    behind = (1 - rho) + (share + rho * (1 - share)) * change
+    # a quotient at a time: the product of all three may be beyond float32
+    return dynamics.dt / (1 - rho**2) / change * (ahead / behind) / both
 
 
 def _mean_filter(q2: Tensor, det: Tensor, trace_of_inverse: Tensor, noise: Coloured) -> Tensor:
