@@ -222,7 +222,7 @@ class SpdeOiConfig(FrozenModel):
     """Width of the smoothing of the local variance of the learning period, in cells."""
     advection_shares: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.5, 1.0)
     """Candidates: share of the low-passed geostrophic current that carries anomalies; 0: none."""
-    time_factors: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
+    time_factors: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 3.0)
     """Candidates: factor of the decorrelation time that fits the moments. They see anomalies pass
     by; along the current, the memory is longer."""
     low_pass_km: Positive = 190.0
