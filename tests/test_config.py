@@ -80,6 +80,9 @@ def test_impossible_boxes_missions_and_tasks_are_refused():
         ({"tasks": {"mapping": ["oi", "oi"]}}, "named twice"),
         ({"training": {"batch_size": 3, "devices": 2}}, "shared evenly"),
         ({"oi_tuned": {"window_days": 31}}, "half-window (15 days)"),
+        ({"spde_oi": {"window_days": 31}}, "half-window (15 days)"),
+        ({"spde_oi": {"advection_shares": []}}, "spde_oi.advection_shares"),
+        ({"spde_oi": {"advection_shares": [1.5]}}, "spde_oi.advection_shares"),
         (
             {"domains": {"g": {"periods": {"evaluation": ["2012-10-22", "2012-10-24"]}}}},
             "at least 5",

@@ -48,7 +48,7 @@ def smoothed_maps(
     Args:
         model: the prior.
         seen: observations; those outside `first … last` are not used.
-        first: day on which the stationary start holds.
+        first: first day whose observations are used; the stationary start is the day before.
         last: last day whose observations are used.
         targets: increasing days within `first … last`.
         deviation: False leaves the standard deviation, and its cost, out (NaN).
@@ -59,10 +59,10 @@ def smoothed_maps(
     wanted = {day: number for number, day in enumerate(targets)}
     visits: list[_Visit] = []
     n, state = model.basis.count, model.filter.first
-    days = np.arange(first, last + _DAY)
+    days = np.arange(first - _DAY, last + _DAY)
     for day in days:
         step = model.step(state)
-        points = _join(_afternoon(model, seen, day), _morning(model, seen, day, last))
+        points = _join(_afternoon(model, seen, day, first), _morning(model, seen, day, last))
         analysed, update = model.filter.assimilate(state, step, points)
         kept = day in wanted
         rows = state.covariance[:n].clone() if kept else None
@@ -99,7 +99,7 @@ def forecast_maps(
     Args:
         model: the prior.
         seen: observations.
-        first: day on which the stationary start holds.
+        first: first day whose observations are used; the stationary start is the day before.
         targets: increasing days, the first at least `lead` days after `first`.
         lead: days.
 
@@ -110,9 +110,9 @@ def forecast_maps(
     mean = np.empty((targets.size, *model.grid.shape))
     std = np.empty_like(mean)
     state, last = model.filter.first, targets[-1] - lead * _DAY
-    for day in np.arange(first, last + _DAY):
+    for day in np.arange(first - _DAY, last + _DAY):
         step = model.step(state)
-        state, _ = model.filter.assimilate(state, step, _afternoon(model, seen, day))
+        state, _ = model.filter.assimilate(state, step, _afternoon(model, seen, day, first))
         if day in wanted:
             ahead = state
             onward = model.step(ahead) if lead else step
@@ -125,10 +125,12 @@ def forecast_maps(
     return mean, std
 
 
-def _afternoon(model: SpdeModel, seen: SuperObservations, day: np.datetime64) -> DayPoints:
-    """Return the observations of a day from noon on."""
+def _afternoon(
+    model: SpdeModel, seen: SuperObservations, day: np.datetime64, first: np.datetime64
+) -> DayPoints:
+    """Return the observations of a day from noon on, if that is not before the first."""
     some = _of_day(seen, day)
-    some = some.select(some.noon >= 0)
+    some = some.select((some.noon >= 0) & (some.day >= first))
     return model.points(some, some.noon)
 
 

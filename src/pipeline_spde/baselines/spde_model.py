@@ -28,6 +28,10 @@ Array = NDArray[np.float64]
 _AMPLITUDE_STEPS = 3
 MOST_MODES = 2500
 """Matrices of twice this size are the work of every day."""
+_TOO_MANY = (
+    "spde_oi: about {} modes of {} km and more in this domain, "
+    f"{MOST_MODES} are affordable; raise spde_oi.shortest_km or choose a smaller domain"
+)
 _FIELDS = {
     "sigma": {"long_name": "standard deviation of the anomalies", "units": "m"},
     "amplitude": {"long_name": "factor of sigma in the local formula of the noise", "units": "1"},
@@ -78,6 +82,17 @@ class SpdeOiParameters:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
+        if not 0 <= self.advection < np.inf:
+            raise ValueError(f"advection must be finite and not negative, got {self.advection}")
+        if self.noise_order not in (1, 2):
+            raise ValueError(f"noise_order must be 1 or 2, got {self.noise_order}")
+        if not 0 <= self.rho < 1:
+            raise ValueError(f"rho must lie in [0, 1), got {self.rho}")
+        if self.sigma.shape != self.amplitude.shape or self.sigma.ndim != 2:
+            raise ValueError(
+                f"sigma and amplitude must be (lat, lon) alike, got {self.sigma.shape} and "
+                f"{self.amplitude.shape}"
+            )
         for name in ("sigma", "amplitude"):
             field = getattr(self, name)
             if not np.all(np.isfinite(field) & (field > 0)):
@@ -119,17 +134,21 @@ class SpdeOiParameters:
             DataError: the file is damaged, incomplete or for another grid.
         """
         data = load_netcdf(path, ("lat", "lon", *_FIELDS, *_SCALARS))
-        if data["sigma"].shape != grid.shape or not np.allclose(data["lat"], grid.lat):
-            raise DataError(
-                f"{path}: parameters for {data['sigma'].shape} cells, the maps have {grid.shape}; "
-                "fit again on this domain"
-            )
-        fields: dict[str, Any] = {
-            name: np.where(grid.land, 1.0, data[name].values.astype(np.float64)) for name in _FIELDS
-        }
-        scalars: dict[str, Any] = {name: float(data[name]) for name in _SCALARS}
-        scalars["noise_order"] = int(scalars["noise_order"])
         try:
+            held = Grid.latlon(data["lat"].values, data["lon"].values, periodic=grid.periodic)
+            if not held.same_axes(grid):
+                raise ValueError(
+                    f"parameters for {held.shape} cells in {held.bounds}, the maps have "
+                    f"{grid.shape} in {grid.bounds}; fit again on this domain"
+                )
+            fields: dict[str, Any] = {
+                name: data[name].transpose("lat", "lon").values.astype(np.float64)
+                for name in _FIELDS
+            }
+            fields = {name: np.where(grid.land, 1.0, field) for name, field in fields.items()}
+            scalars: dict[str, Any] = {name: float(data[name].item()) for name in _SCALARS}
+            if scalars["noise_order"].is_integer():
+                scalars["noise_order"] = int(scalars["noise_order"])
             return cls(**fields, **scalars)
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
@@ -199,13 +218,12 @@ class SpdeModel:
     ) -> None:
         expected = grid.area_km2[grid.ocean].sum() * np.pi / shortest_km**2
         if expected > MOST_MODES:
-            raise ValueError(
-                f"spde_oi: about {expected:.0f} modes of {shortest_km} km and more in this domain, "
-                f"{MOST_MODES} are affordable; raise spde_oi.shortest_km or choose a smaller domain"
-            )
+            raise ValueError(_TOO_MANY.format(round(expected), shortest_km))
         self.grid, self.parameters, self.low_pass_km = grid, parameters, low_pass_km
         self.mean = np.nan_to_num(mean)
         self.basis = ModeBasis.of(grid, shortest_km)
+        if self.basis.count > MOST_MODES:  # coasts take more modes than their area tells
+            raise ValueError(_TOO_MANY.format(self.basis.count, shortest_km))
         self.prior = ModePrior(grid, parameters.theta(), parameters.dynamics, self.basis)
         self.filter = ModeFilter(self.prior)
         self._columns = self.basis.fields.flatten(1).T.contiguous()

@@ -6,7 +6,7 @@ Physical parameters determine Θ and back:
 
     decorrelation time  T = κ^−α, days: e-folding time of the largest scales
     ranges              r = √8 √(h/κ²), km, h the eigenvalues of H: where the correlation has
-                        fallen to 0.14 for α = 4 (the range of a Matérn field of smoothness 1)
+                        fallen to 0.14 for α = 4 and dt → 0 (a Matérn field of smoothness 1)
     angle               of the major axis, degrees counter-clockwise from east
     σ                   stationary standard deviation, m, from τ by `variance_per_unit_tau`
 """
