@@ -138,6 +138,7 @@ def test_a_prior_mean_is_kept_where_nothing_is_observed(oracle):
     torch.testing.assert_close(shifted, prior.condition(y, observed, std).mean() + 0.7)
 
 
+@pytest.mark.slow
 def test_the_mean_is_differentiable_in_data_errors_and_parameters(oracle):
     grid = Grid.cartesian(3, 4, 10.0, 9.0)
     theta = oracle.random_theta(grid, days=2)

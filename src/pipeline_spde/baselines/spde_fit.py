@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _LAGS = np.arange(0, 11)
 _Errors = tuple[Array, Array, Array]  # squared errors, formal variances, noise variances
+_AS_GOOD = 1.01  # errors this close to the smallest differ by chance: the first candidate is taken
 _LEAST_SHARE = 0.1  # of the squared misfit at withheld cells that must be error of the map
 
 
@@ -114,7 +115,7 @@ def fit(
             rmse = [float(np.sqrt(np.mean(errors))) for errors, _, _ in results]
             rows += [f"{name}={v:g}: {e:.5f}" for v, e in zip(candidates, rmse, strict=True)]
             logger.info("spde_oi: %s", "; ".join(rows[-len(tried) :]))
-        best = tried[int(np.argmin(rmse))]
+        best = tried[int(np.argmax(np.array(rmse) <= _AS_GOOD * min(rmse)))]
     errors, formal, noise = run(best, config.shortest_km, True)
     total = float(np.mean(errors))
     variance = max(total - float(np.mean(noise)), _LEAST_SHARE * total)

@@ -23,8 +23,8 @@ NAMES: tuple[Preconditioner, ...] = ("jacobi", "time_block", "prior")
 MILD = 8.0
 """Largest dt·(h_ee/dx² + h_nn/dy²) for which Jacobi takes about as long as factors, or less.
 
-Measured (docs/spde.md): the two take equally long at 40 for precise observations and at 5 for ones
-as imprecise as the field is variable; at 8 the wrong choice costs half as much again at most.
+Measured on 50 x 50 cells (docs/spde.md): the two take equally long near 40 for precise observations
+and near 5 for ones as imprecise as the field is variable, where Jacobi takes a fifth longer at 8.
 """
 _ROUNDING = 1e-4  # a stiffness of MILD itself counts as mild in any precision
 
@@ -32,7 +32,8 @@ _ROUNDING = 1e-4  # a stiffness of MILD itself counts as mild in any precision
 def choose(prior: SpdePrior) -> Preconditioner:
     """Return the preconditioner measured to be fastest, or close to it (docs/spde.md).
 
-    Beyond `strips.LARGE` cells it is Jacobi: `time_block` holds factors of all days at once.
+    Beyond `strips.LARGE` cells it is Jacobi: `time_block` holds factors of all days at once. With
+    coloured noise or α = 4 Jacobi hardly converges: ask for another there (docs/spde.md).
     """
     dynamics, theta, mesh = prior.dynamics, prior.theta, prior.mesh
     if is_large(mesh.area.shape):
