@@ -32,13 +32,14 @@ _ROUNDING = 1e-4  # a stiffness of MILD itself counts as mild in any precision
 def choose(prior: SpdePrior) -> Preconditioner:
     """Return the preconditioner measured to be fastest, or close to it (docs/spde.md).
 
-    Beyond `strips.LARGE` cells it is Jacobi: `time_block` holds factors of all days at once. With
-    coloured noise or α = 4 Jacobi hardly converges: ask for another there (docs/spde.md).
+    Beyond `strips.LARGE` cells it is never `time_block`, which holds factors of all days at once:
+    Jacobi, or `prior` for coloured noise and α = 4, where Jacobi hardly converges.
     """
     dynamics, theta, mesh = prior.dynamics, prior.theta, prior.mesh
+    steep = prior.noise.filter is not None or dynamics.power > 1
     if is_large(mesh.area.shape):
-        return "jacobi"
-    if prior.noise.filter is not None or dynamics.power > 1 or dynamics.rho > 0:
+        return "prior" if steep else "jacobi"
+    if steep or dynamics.rho > 0:
         return "time_block"
     rate = theta.h_ee.detach() / mesh.dx.square() + theta.h_nn.detach() / mesh.dy**2
     total = float((rate * mesh.ocean).sum(dtype=torch.float64))
