@@ -15,6 +15,8 @@ from pipeline_spde.spde import Coloured, Dynamics, SpdeParameters, SpdePrior
 from pipeline_spde.spde.kalman import DayPoints, ModeFilter, ModeSmoother
 from pipeline_spde.spde.modes import ModeBasis, ModePrior
 
+pytestmark = pytest.mark.slow
+
 NOISE = 0.03
 SETTINGS = {
     "white in time": Dynamics(1.0, 2, "backward_euler", Coloured(25.0, 1), 0.0),
