@@ -65,6 +65,22 @@ def experiment() -> Experiment:
     return Experiment(maps(height), observations, methods, land)
 
 
+@pytest.fixture(scope="session")
+def ensemble(experiment: Experiment) -> xr.Dataset:
+    """Four members about the map of 4dvarnet, in the layout of the files of ensembles."""
+    rng = np.random.default_rng(8)
+    mean = experiment.maps["4dvarnet"]["ssh"]
+    std = xr.full_like(mean, 0.04).where(mean.notnull())
+    noise = xr.DataArray(rng.standard_normal((4, *mean.shape)), dims=("realization", *mean.dims))
+    data = {
+        "ssh": mean + std * noise,
+        "ssh_mean": mean,
+        "ssh_std": std,
+        "ssh_std_calibrated": 1.25 * std,
+    }
+    return xr.Dataset(data, attrs={"quantity": "ssh"}).transpose("realization", *mean.dims)
+
+
 @pytest.fixture(autouse=True)
 def no_global_state() -> Iterator[None]:
     """No figure may register with pyplot, change rcParams or warn."""

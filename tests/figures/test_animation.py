@@ -67,3 +67,26 @@ def test_a_film_without_truth_or_without_days(experiment) -> None:
         next(animation.frames(experiment.observations, experiment.maps, days=[]))
     with pytest.raises(ValueError, match="no method"):
         next(animation.frames(experiment.observations, {}))
+
+
+def test_frames_of_an_ensemble_show_one_layout_that_moves(experiment, ensemble) -> None:
+    with_truth = list(animation.ensemble_frames(ensemble, experiment.truth, dpi=50))
+    assert len(with_truth) == 7
+    assert len({image.size for image in with_truth}) == 1
+    first, last = (np.asarray(image) for image in (with_truth[0], with_truth[-1]))
+    assert (first != last).any(axis=2).mean() > 0.05
+    alone = next(animation.ensemble_frames(ensemble, days=["2012-10-24"], dpi=50))
+    assert alone.size[0] == with_truth[0].size[0]
+    assert alone.size[1] < with_truth[0].size[1], "a row instead of two"
+
+
+def test_the_film_of_an_ensemble_needs_a_member_and_a_day(ensemble, tmp_path) -> None:
+    path = tmp_path / "ensemble.gif"
+    days = list(ensemble["time"].values[:2])
+    assert animation.animate_ensemble(path, ensemble, days=days) == path.stat().st_size
+    with Image.open(path) as film:
+        assert film.n_frames == 2
+    with pytest.raises(ValueError, match="holds 0 members"):
+        animation.animate_ensemble(path, ensemble.isel(realization=slice(0)))
+    with pytest.raises(ValueError, match="no day"):
+        next(animation.ensemble_frames(ensemble, days=[]))

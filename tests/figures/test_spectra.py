@@ -92,6 +92,20 @@ def test_psd_marks_the_resolved_scale_with_its_unit(house_rules) -> None:
     assert [float(line.get_xdata()[0]) for line in marked] == [1 / 125.0]
 
 
+def test_resolved_scales_come_from_the_score_files_each_under_its_protocol() -> None:
+    fields, zonal = {"oi": _field(2.0)}, {"oi": _spectrum(1e3)}
+    protocols = {
+        "starter": {"lambda_x": {"value": 1.4}, "lambda_t": {"value": 8.5}},
+        "ssh-v1": {"lambda_x": {"value": 151.0}},
+    }
+    contours, densities = spectra.resolved_scales(fields, zonal, {"oi": {"protocols": protocols}})
+    assert contours.axes[0].texts[0].get_text() == "λx 1.40°\nλt 8.50 d"
+    assert densities.axes[1].get_legend().texts[0].get_text() == "OI: 151 km"
+    contours, densities = spectra.resolved_scales(fields, zonal, {"oi": {"protocols": {}}})
+    assert not contours.axes[0].texts
+    assert densities.axes[1].get_legend().texts[0].get_text() == "OI"
+
+
 def test_psd_refuses_a_wavenumber_without_unit() -> None:
     with pytest.raises(ValueError, match="expected 1/km or 1/degree"):
         spectra.psd({"oi": _spectrum(1.0, "")})

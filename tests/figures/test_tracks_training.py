@@ -66,7 +66,7 @@ def _record(rows: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("rows", [10, 100])
 def test_training_curves_show_the_best_and_what_to_beat(rows: int, house_rules) -> None:
-    figure = training.curves(_record(rows), baseline_rmse=0.055)
+    figure = training.curves({"4dvarnet": _record(rows)}, baseline_rmse=0.055)
     house_rules(figure)
     loss, error, rate = figure.axes
     assert loss.get_ylabel() == "training loss [1]"
@@ -81,7 +81,17 @@ def test_training_curves_show_the_best_and_what_to_beat(rows: int, house_rules) 
 
 def test_a_record_without_a_column_is_refused() -> None:
     with pytest.raises(ValueError, match="validation_rmse_m"):
-        training.curves(_record(10).drop(columns="validation_rmse_m"))
+        training.curves({"unet": _record(10).drop(columns="validation_rmse_m")})
+
+
+def test_training_curves_of_two_networks_share_their_axes(house_rules) -> None:
+    records = {"4dvarnet": _record(50), "unet": _record(20)}
+    figure = training.curves(records, baseline_rmse=0.055)
+    house_rules(figure)
+    labels = [text.get_text() for text in figure.axes[1].get_legend().texts]
+    assert labels == ["U-Net 7.40", "4DVarNet 6.50", "tuned OI 5.50"]
+    colours = {line.get_color() for line in figure.axes[2].lines}
+    assert colours == {style.METHODS[name].colour for name in records}
 
 
 def test_the_columns_are_those_that_training_writes() -> None:

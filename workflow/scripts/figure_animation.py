@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from pipeline_spde import runtime
+from pipeline_spde.fields import daily_stamps
 from pipeline_spde.figures import animation
 from pipeline_spde.files import atomic_path, load_netcdf
 from pipeline_spde.stages import FiguresStage
@@ -35,9 +36,11 @@ def main(
         true = load_netcdf(truth) if truth else None
         drawn = {path.stem: load_netcdf(path) for path in maps}
         shown = {name: drawn[name] for name in runtime.baseline_and_best(stage.methods)}
+        days = daily_stamps(stage.period.start, stage.period.end)
         with atomic_path(output) as film:
-            size = animation.animate(film, load_netcdf(observations), shown, true)
+            size = animation.animate(film, load_netcdf(observations), shown, true, days)
         run.metrics["bytes"] = size
+        run.artifacts.append(str(output))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import typer
 from pipeline_spde import io, runtime
 from pipeline_spde.figures import spectra
 from pipeline_spde.files import load_netcdf, read_json, write_figure
-from pipeline_spde.scores.spectra import score_spectra
+from pipeline_spde.scores.spectra import method_spectra
 from pipeline_spde.stages import FiguresStage
 
 
@@ -32,20 +32,13 @@ def main(
         title="Resolved scales",
         wildcards={"domain": domain, "task": task, "figure": "spectra"},
     ) as run:
-        true = io.read_maps(truth).between(stage.period.start, stage.period.end)
-        reference = true.to_dataset()[true.quantity]
-        fields, zonal = {}, {}
-        for path in maps:
-            estimate = load_netcdf(path)[true.quantity]
-            fields[path.stem], zonal[path.stem] = score_spectra(
-                truth=reference, estimate=estimate, margin_degrees=stage.margin
-            )
-        scored = {name: read_json(scores / f"{name}.json")["protocols"] for name in fields}
-        legacy = {name: protocols.get("starter", {}) for name, protocols in scored.items()}
-        robust = {name: protocols.get("ssh-v1", {}) for name, protocols in scored.items()}
-        resolved = {name: protocol.get("lambda_x") for name, protocol in robust.items()}
-        write_figure(spectra.score_contours(fields, legacy), output, stage.dpi)
-        write_figure(spectra.psd(zonal, resolved), psd, stage.dpi)
+        true = io.read_maps(truth).between(stage.period.start, stage.period.end).to_dataset()
+        drawn = {path.stem: load_netcdf(path) for path in maps}
+        fields, zonal = method_spectra(true, drawn, stage.margin)
+        scored = {name: read_json(scores / f"{name}.json") for name in drawn}
+        contours, densities = spectra.resolved_scales(fields, zonal, scored)
+        write_figure(contours, output, stage.dpi)
+        write_figure(densities, psd, stage.dpi)
         run.artifacts += [str(output), str(psd)]
 
 

@@ -1,4 +1,4 @@
-"""Draw how the network learned."""
+"""Draw how the networks learned."""
 
 import pandas as pd
 import typer
@@ -6,6 +6,7 @@ import typer
 from pipeline_spde import runtime
 from pipeline_spde.figures import training
 from pipeline_spde.files import read_json, write_figure
+from pipeline_spde.methods import METHODS
 from pipeline_spde.stages import FiguresStage
 
 
@@ -13,7 +14,7 @@ def main(
     config: runtime.ConfigOption,
     domain: runtime.DomainOption,
     task: runtime.TaskOption,
-    curve: runtime.FileOption,
+    curves: runtime.FilesArgument,
     tuning: runtime.FileOption,
     output: runtime.FileOption,
     log: runtime.LogOption = None,
@@ -24,14 +25,16 @@ def main(
         "figures",
         stage,
         outputs={"figure": output},
-        inputs={"curve": curve, "tuning": tuning},
+        inputs=runtime.named(curves, tuning=tuning),
         log=log,
         marker=None,
         title="Training curves",
         wildcards={"domain": domain, "task": task, "figure": "training"},
     ) as run:
         baseline = read_json(tuning)["rmse_m"]
-        write_figure(training.curves(pd.read_csv(curve), baseline), output, stage.dpi)
+        method_of = {METHODS[method].curve: method for method in stage.methods}
+        records = {method_of[curve.name]: pd.read_csv(curve) for curve in curves}
+        write_figure(training.curves(records, baseline), output, stage.dpi)
         run.artifacts.append(str(output))
 
 

@@ -1,10 +1,10 @@
-"""Films of daily maps: truth, observations, and the maps and errors of a few methods."""
+"""Films of daily maps: what methods made of the observations; the mean and one member."""
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,11 +12,21 @@ import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline_spde.figures import style
+from pipeline_spde.figures import members, style
 from pipeline_spde.figures.maps import bar_labels, day_panels
-from pipeline_spde.figures.panels import check_same_axes, land_of, panel_figure, scales_of
+from pipeline_spde.figures.panels import (
+    Kind,
+    Panel,
+    PanelRow,
+    check_same_axes,
+    land_of,
+    panel_figure,
+    rms_text,
+    scales_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,33 +61,44 @@ def frames(
     reference = next(iter(maps.values())) if truth is None else truth
     check_same_axes(reference, {"observations": observations, **maps})
     shown = list(next(iter(maps.values()))["time"].values if days is None else days)
-    if not shown:
-        raise ValueError("nothing to draw: no day given")
-    sample = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, 7).astype(int))]
-    rows = [row for day in sample for row in day_panels(day, observations, maps, truth)]
-    first = day_panels(shown[0], observations, maps, truth)
-    figure, drawn = panel_figure(
-        first,
-        reference["lat"].values,
-        reference["lon"].values,
+    yield from _film(
+        lambda day: day_panels(day, observations, maps, truth),
+        shown,
+        reference,
         land_of([reference]),
-        row_labels=[""] * len(first),
-        bars=bar_labels(reference),
-        scales=scales_of(rows),
-        width=width,
+        bar_labels(reference),
+        width,
+        dpi,
     )
-    with style.context():
-        title = figure.suptitle(style.day_label(shown[0]), fontsize=9)
-        figure.set_dpi(dpi)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")  # the layout of the first frame holds for all
-    for day in shown:
-        title.set_text(style.day_label(day))
-        block = day_panels(day, observations, maps, truth)
-        for handles, row in zip(drawn, block, strict=True):
-            for handle, panel in zip(handles, row, strict=True):
-                handle.show(panel)
-        yield _render(figure)
+
+
+def ensemble_frames(
+    ensemble: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    days: Sequence[Any] | None = None,
+    width: float = 5.5,
+    dpi: int = 100,
+) -> Iterator[Image.Image]:
+    """Yield one RGB image per day: truth (if known), mean, one member, standard deviation.
+
+    The member is the same on all days: it should live as the truth does, not flicker.
+
+    Args:
+        ensemble: heights in the layout of `figures.members`; the first member is shown.
+        truth: true maps, if known; RMSE of the mean and the member are noted.
+        days: days to show; all days of the ensemble when omitted.
+        width: inches.
+        dpi: pixels per inch.
+    """
+    shown = list(ensemble["time"].values if days is None else days)
+    bars: dict[Kind, str] = {
+        "height": style.height_label(members.quantity(ensemble)),
+        "std": "std of the members [m]",
+    }
+    land = members.land_of_ensemble(ensemble)
+    yield from _film(
+        lambda day: _ensemble_panels(day, ensemble, truth), shown, ensemble, land, bars, width, dpi
+    )
 
 
 def animate(
@@ -106,9 +127,47 @@ def animate(
         ValueError: the film cannot be made that small.
     """
     shown = list(next(iter(maps.values()))["time"].values if days is None else days)
+    return _write(
+        target,
+        lambda days, dpi: frames(observations, maps, truth, days, dpi=dpi),
+        shown,
+        frames_per_second,
+        most_bytes,
+    )
+
+
+def animate_ensemble(
+    target: str | Path | IO[bytes],
+    ensemble: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    days: Sequence[Any] | None = None,
+    frames_per_second: float = 4.0,
+    most_bytes: int = MOST_BYTES,
+) -> int:
+    """Write the `ensemble_frames` as `animate` does and return the size in bytes.
+
+    Raises:
+        ValueError: the film cannot be made that small, or the ensemble has no member.
+    """
+    shown = list(ensemble["time"].values if days is None else days)
+    return _write(
+        target,
+        lambda days, dpi: ensemble_frames(ensemble, truth, days, dpi=dpi),
+        shown,
+        frames_per_second,
+        most_bytes,
+    )
+
+
+def _write(
+    target: str | Path | IO[bytes],
+    frames_of: Callable[[Sequence[Any], int], Iterator[Image.Image]],
+    shown: Sequence[Any],
+    frames_per_second: float,
+    most_bytes: int,
+) -> int:
     for dpi, every in ATTEMPTS:
-        images = frames(observations, maps, truth, shown[::every], dpi=dpi)
-        content = _gif(images, every / frames_per_second)
+        content = _gif(frames_of(shown[::every], dpi), every / frames_per_second)
         if len(content) <= most_bytes:
             if isinstance(target, str | Path):
                 Path(target).write_bytes(content)
@@ -120,8 +179,60 @@ def animate(
         )
     raise ValueError(
         f"a film of {len(shown)} days cannot be made smaller than {most_bytes} bytes; "
-        "show fewer days or methods"
+        "show fewer days or panels"
     )
+
+
+def _film(
+    panels_of: Callable[[Any], Sequence[PanelRow]],
+    days: Sequence[Any],
+    reference: xr.Dataset,
+    land: NDArray[np.bool_],
+    bars: Mapping[Kind, str],
+    width: float,
+    dpi: int,
+) -> Iterator[Image.Image]:
+    """Yield the panels of every day in one layout; limits come from seven days of them."""
+    if not days:
+        raise ValueError("nothing to draw: no day given")
+    sample = [days[i] for i in np.unique(np.linspace(0, len(days) - 1, 7).astype(int))]
+    first = panels_of(days[0])
+    figure, drawn = panel_figure(
+        first,
+        reference["lat"].values,
+        reference["lon"].values,
+        land,
+        row_labels=[""] * len(first),
+        bars=bars,
+        scales=scales_of([row for day in sample for row in panels_of(day)]),
+        width=width,
+    )
+    with style.context():
+        title = figure.suptitle(style.day_label(days[0]), fontsize=9)
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # the layout of the first frame holds for all
+    for day in days:
+        title.set_text(style.day_label(day))
+        for handles, row in zip(drawn, panels_of(day), strict=True):
+            for handle, panel in zip(handles, row, strict=True):
+                handle.show(panel)
+        yield _render(figure)
+
+
+def _ensemble_panels(day: Any, ensemble: xr.Dataset, truth: xr.Dataset | None) -> list[PanelRow]:
+    """Return the panels of a day: two rows of two with a truth, else a row of three."""
+    heights = members.heights_of_day(day, ensemble, truth, count=1)
+    actual = heights.pop("truth", None)
+    panels = []
+    for title, height in heights.items():
+        note = "" if actual is None else rms_text("RMSE", height - actual)
+        panels.append(Panel(title, height, "height", note))
+    std = members.part_on_day(ensemble, "std", day)
+    panels.append(Panel("std", std, "std", rms_text("spread", std)))
+    if actual is None:
+        return [panels]
+    return [[Panel("truth", actual, "height"), panels[0]], panels[1:]]
 
 
 def _render(figure: Figure) -> Image.Image:

@@ -157,11 +157,9 @@ def speed_panels(
     for number, day in enumerate(days):
         row = []
         for name, data in sources.items():
-            speed = geostrophic_speed(on_day(data, _height(data), day), lat, lon)
             label = "truth" if name == "truth" else style.method_look(name).label
-            kept = speed[np.isfinite(speed)]
-            note = f"rms {np.sqrt(np.mean(kept**2)):.2f} m/s" if kept.size else ""
-            row.append(Panel(label if number == 0 else "", speed, "speed", note))
+            height = on_day(data, _height(data), day)
+            row.append(speed_panel(label if number == 0 else "", height, lat, lon))
         rows.append(row)
     figure, _ = panel_figure(
         rows,
@@ -170,6 +168,14 @@ def speed_panels(
         bars={"speed": "geostrophic speed [m s$^{-1}$]"},
     )
     return figure
+
+
+def speed_panel(title: str, height: NDArray, lat: NDArray, lon: NDArray) -> Panel:
+    """Return the panel of the geostrophic speed of a height (lat, lon), its rms noted."""
+    speed = geostrophic_speed(height, lat, lon)
+    kept = speed[np.isfinite(speed)]
+    note = f"rms {np.sqrt(np.mean(kept**2)):.2f} m/s" if kept.size else ""
+    return Panel(title, speed, "speed", note)
 
 
 def geostrophic_speed(height: NDArray, lat: NDArray, lon: NDArray) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline_spde.figures import style
 
-Kind = Literal["height", "error", "std", "speed"]
+Kind = Literal["height", "error", "std", "speed", "difference"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ def scales_of(rows: Sequence[PanelRow]) -> dict[Kind, style.Scale]:
     for panel in (panel for row in rows for panel in row):
         fields.setdefault(panel.kind, []).append(panel.field)
     colours = {"error": style.ERROR_MAP, "std": style.STD_MAP, "speed": style.SPEED_MAP}
+    signed = {"height": style.height_scale, "difference": style.difference_scale}
     return {
-        kind: style.height_scale(arrays)
-        if kind == "height"
+        kind: signed[kind](arrays)
+        if kind in signed
         else style.positive_scale(arrays, colours[kind])
         for kind, arrays in fields.items()
     }

@@ -58,12 +58,12 @@ CORRELATION_SCALE = style.Scale(style.HEIGHT_MAP, -1.0, 1.0)
 
 def sigma_map(parameters: xr.Dataset) -> Figure:
     """Draw the standard deviation of the prior."""
-    return _single(parameters, _draw_sigma)
+    return _single(parameters, draw_sigma)
 
 
 def time_map(parameters: xr.Dataset) -> Figure:
     """Draw the decorrelation time."""
-    return _single(parameters, _draw_time)
+    return _single(parameters, draw_time)
 
 
 def range_map(parameters: xr.Dataset) -> Figure:
@@ -73,12 +73,12 @@ def range_map(parameters: xr.Dataset) -> Figure:
     correlation with the centre on the ellipse is 0.14 for α = 4 and short steps; `footprint_panels`
     shows what it is for other settings.
     """
-    return _single(parameters, _draw_ranges)
+    return _single(parameters, draw_ranges)
 
 
 def advection_map(parameters: xr.Dataset) -> Figure:
     """Draw the speed of the advection, and arrows as long as the path of the days noted."""
-    return _single(parameters, _draw_advection)
+    return _single(parameters, draw_advection)
 
 
 def draw_panels(draw: xr.DataArray, days: Sequence[int] | None = None) -> Figure:
@@ -130,7 +130,7 @@ def overview(parameters: xr.Dataset, title: str = "") -> Figure:
         figure = style.new_figure(sum(heights) + (0.25 if title else 0.0))
         parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         grid = parts[0].subplots(2, 2, sharex=True, sharey=True)
-        painters = (_draw_sigma, _draw_ranges, _draw_time, _draw_advection)
+        painters = (draw_sigma, draw_ranges, draw_time, draw_advection)
         for axes, painter in zip(grid.ravel(), painters, strict=True):
             painter(axes, fields)
         for part, name in zip(parts[1:], extras, strict=True):
@@ -234,39 +234,43 @@ def _around(centre: int, size: int, lag: int | None = None) -> list[int]:
     return [step for step in sorted({centre - lag, centre, centre + lag}) if 0 <= step < size]
 
 
-def _draw_sigma(axes: Axes, fields: xr.Dataset) -> None:
+def draw_sigma(axes: Axes, fields: xr.Dataset) -> None:
+    """Draw the standard deviation on given axes."""
     sigma = fields["sigma"].values
     scale = style.positive_scale([sigma], style.STD_MAP)
-    _draw_parameter(axes, fields, sigma, scale, "standard deviation", "σ [m]")
+    draw_parameter(axes, fields, sigma, scale, "standard deviation", "σ [m]")
 
 
-def _draw_time(axes: Axes, fields: xr.Dataset) -> None:
+def draw_time(axes: Axes, fields: xr.Dataset) -> None:
+    """Draw the decorrelation time on given axes."""
     time = fields["decorrelation_time"].values
-    _draw_parameter(axes, fields, time, _range(time, TIME_MAP), "decorrelation time", "T [day]")
+    draw_parameter(axes, fields, time, range_scale(time, TIME_MAP), "decorrelation time", "T [day]")
 
 
-def _draw_ranges(axes: Axes, fields: xr.Dataset) -> None:
+def draw_ranges(axes: Axes, fields: xr.Dataset) -> None:
+    """Draw mean range and ellipses, as in `range_map`, on given axes."""
     mean = np.sqrt(fields["range_major"].values * fields["range_minor"].values)
     title, label = "ranges and anisotropy", "mean range [km]"
-    _draw_parameter(axes, fields, mean, _range(mean, RANGE_MAP), title, label)
+    draw_parameter(axes, fields, mean, range_scale(mean, RANGE_MAP), title, label)
     rows, columns, factor = _ellipse_places(fields)
     _add_ellipses(axes, fields.isel(lat=xr.DataArray(rows), lon=xr.DataArray(columns)), factor)
     size = {0.5: "half their size", 1: "true size"}.get(factor, f"{factor:g} times enlarged")
     style.corner_text(axes, f"ellipses: ranges, {size}")
 
 
-def _draw_advection(axes: Axes, fields: xr.Dataset) -> None:
+def draw_advection(axes: Axes, fields: xr.Dataset) -> None:
+    """Draw speed and arrows, as in `advection_map`, on given axes."""
     speed = np.hypot(fields["m_east"].values, fields["m_north"].values)
     moving = bool(np.nanmax(speed) > 0)
     still = style.Scale(ADVECTION_MAP, 0.0, 1.0)
     scale = style.positive_scale([speed], ADVECTION_MAP) if moving else still
-    _draw_parameter(axes, fields, speed, scale, "advection", "speed |m| [km day$^{-1}$]")
+    draw_parameter(axes, fields, speed, scale, "advection", "speed |m| [km day$^{-1}$]")
     days = _add_arrows(axes, fields, speed) if moving else None
     unit = "day" if days == 1 else "days"
     style.corner_text(axes, "no advection" if days is None else f"arrows: path in {days:g} {unit}")
 
 
-def _range(values: NDArray, colours: Colormap) -> style.Scale:
+def range_scale(values: NDArray, colours: Colormap) -> style.Scale:
     """Return the range of a field; a tenth around the value of a constant one."""
     low, high = (float(v) for v in np.nanpercentile(values, [0.2, 99.8]))
     if high - low < 0.02 * high:
@@ -274,7 +278,7 @@ def _range(values: NDArray, colours: Colormap) -> style.Scale:
     return style.Scale(colours, low, high)
 
 
-def _draw_parameter(
+def draw_parameter(
     axes: Axes, fields: xr.Dataset, values: NDArray, scale: style.Scale, title: str, label: str
 ) -> None:
     """Draw one field with its own colour bar."""

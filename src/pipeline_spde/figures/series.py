@@ -33,13 +33,25 @@ def daily_scores(
     with style.context():
         figure = style.new_figure(2.8)
         axes = figure.subplots()
-        _draw_curves(axes, series, variable)
-        axes.set_ylabel(label)
-        if coverage is not None:
-            _draw_coverage(axes, coverage)
-        finish_time_axis(axes)
+        draw_daily_scores(axes, series, coverage, variable, label)
         _legend_above(axes)
     return figure
+
+
+def draw_daily_scores(
+    axes: Axes,
+    series: Mapping[str, Series],
+    coverage: Series | None = None,
+    variable: str = "score",
+    label: str = "score 1 − RMSE/RMS",
+    ticks: int = 8,
+) -> None:
+    """Draw the curves and bars of `daily_scores` on given axes, with at most `ticks` dates."""
+    _draw_curves(axes, series, variable)
+    axes.set_ylabel(label)
+    if coverage is not None:
+        _draw_coverage(axes, coverage)
+    finish_time_axis(axes, ticks)
 
 
 def along_track_scores(series: Mapping[str, Series]) -> Figure:
@@ -171,9 +183,9 @@ def _draw_coverage(axes: Axes, coverage: Series) -> None:
     axes.patch.set_visible(False)
 
 
-def finish_time_axis(axes: Axes) -> None:
-    """Label a time axis by days, months and the year."""
-    locator = AutoDateLocator(maxticks=8)
+def finish_time_axis(axes: Axes, ticks: int = 8) -> None:
+    """Label a time axis by days, months and the year, at most `ticks` of them."""
+    locator = AutoDateLocator(minticks=min(5, ticks), maxticks=ticks)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_xlabel("day")

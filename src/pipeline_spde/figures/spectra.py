@@ -70,6 +70,24 @@ def score_contours(
     return figure
 
 
+def resolved_scales(
+    fields: Mapping[str, xr.Dataset],
+    zonal: Mapping[str, xr.Dataset],
+    scores: Mapping[str, Mapping[str, Any]],
+) -> tuple[Figure, Figure]:
+    """Draw the score contours with the scales of `starter`, and the spectra with λx of `ssh-v1`.
+
+    Args:
+        fields: as in `score_contours`.
+        zonal: as in `psd`.
+        scores: method -> content of its score file; a protocol that is not there marks nothing.
+    """
+    found = {name: content["protocols"] for name, content in scores.items()}
+    lengths = {name: protocols.get("starter", {}) for name, protocols in found.items()}
+    resolved = {name: p["ssh-v1"]["lambda_x"] for name, p in found.items() if "ssh-v1" in p}
+    return score_contours(fields, lengths), psd(zonal, resolved)
+
+
 def psd(spectra: Mapping[str, xr.Dataset], resolved: Mapping[str, Any] | None = None) -> Figure:
     """Draw the spectra of the truth and of every method's error; the resolved scale is marked.
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cmocean
 import matplotlib as mpl
@@ -69,7 +69,7 @@ class Look:
 
     label: str
     colour: str
-    dashes: str = "-"
+    dashes: Literal["-", "--", ":", "-."] = "-"
 
 
 TRUTH = Look("truth", "#000000")
@@ -183,6 +183,12 @@ def height_scale(arrays: Sequence[NDArray]) -> Scale:
 def positive_scale(arrays: Sequence[NDArray], colours: Colormap) -> Scale:
     """Return the scale of a field that is 0 or more: errors, deviations, speeds."""
     return Scale(colours, 0.0, _range(arrays, 0.5)[1])
+
+
+def difference_scale(arrays: Sequence[NDArray]) -> Scale:
+    """Return the scale of a field that is centred at 0: differences, off-diagonal elements."""
+    bound = positive_scale([np.abs(a) for a in arrays], HEIGHT_MAP).high
+    return Scale(HEIGHT_MAP, -bound, bound)
 
 
 def _range(arrays: Sequence[NDArray], tail: float) -> tuple[float, float]:
