@@ -63,3 +63,38 @@ def small_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     truth = np.fft.ifftn(np.fft.fftn(white[0]) * shape).real
     truth = 0.2 + 0.3 * truth / truth.std()
     return truth, truth + 0.05 * white[1]
+
+
+def _ensemble(
+    rng: np.random.Generator,
+    members: int = 24,
+    shape: tuple[int, int, int] = (16, 20, 22),
+    inflation: float = 1.0,
+    calibrated: bool = True,
+    step: float = 0.2,
+) -> tuple[xr.DataArray, xr.Dataset]:
+    """A truth and an ensemble file: truth and (calibrated) members are draws of one Gaussian.
+
+    The spread varies in place and time by a factor of about 7; the raw one is `inflation` times
+    as large.
+    """
+    mean = _maps(0.3 * rng.standard_normal(shape), step=step)
+    std = 0.05 * np.exp(0.5 * rng.standard_normal(shape))
+    truth = mean + std * rng.standard_normal(shape)
+    draws = mean.values + inflation * std * rng.standard_normal((members, *shape))
+    data = xr.Dataset(
+        {
+            "ssh": (("realization", *mean.dims), draws),
+            "ssh_mean": mean,
+            "ssh_std": (mean.dims, inflation * std),
+        },
+        attrs={"quantity": "ssh"},
+    )
+    if calibrated:
+        data["ssh_std_calibrated"] = (mean.dims, std)
+    return truth, data
+
+
+@pytest.fixture(scope="session")
+def ensemble_case() -> Callable[..., tuple[xr.DataArray, xr.Dataset]]:
+    return _ensemble

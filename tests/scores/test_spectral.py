@@ -8,6 +8,7 @@ import xarray as xr
 import xrft
 
 from pipeline_spde.scores import score_spectra
+from pipeline_spde.scores.spectra import method_spectra
 from pipeline_spde.scores.spectral import (
     complete_rows,
     isotropic_power,
@@ -189,3 +190,15 @@ def test_spectra_for_figures(maps, vector_a):
     score = 1 - zonal["error"] / zonal["truth"]
     degrees = float(first_crossing(score.values, positive_bins(200, 0.05)))
     assert degrees == pytest.approx(0.861648, abs=5e-7)
+
+
+def test_spectra_of_several_methods_are_those_of_each(maps, vector_a):
+    truth, estimate = (
+        maps(field).to_dataset(name="sla").assign_attrs(quantity="sla") for field in vector_a
+    )
+    fields, zonal = method_spectra(truth, {"oi": estimate, "perfect": truth}, 0)
+    alone = score_spectra(truth=truth["sla"], estimate=estimate["sla"], margin_degrees=0)
+    xr.testing.assert_identical(fields["oi"], alone[0])
+    xr.testing.assert_identical(zonal["oi"], alone[1])
+    assert list(fields) == list(zonal) == ["oi", "perfect"]
+    assert float(zonal["perfect"]["error"].max()) == 0.0

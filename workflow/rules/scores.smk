@@ -1,8 +1,26 @@
 # Scores under every protocol, and the tables that gather them.
 
 
+def ensemble_of(wildcards):
+    """Return the ensemble of a method that has one."""
+    if not getattr(METHODS[wildcards.method], "ensemble", False):
+        return {}
+    folder = f"<results>/ensembles/{wildcards.domain}/{wildcards.task}"
+    return {"ensemble": f"{folder}/{wildcards.method}.nc"}
+
+
+def reference_of(wildcards):
+    """Return the maps of the tuned OI, which every other method of a task should beat in CRPS."""
+    if wildcards.method == "oi_tuned" or "oi_tuned" not in CONFIG.tasks[wildcards.task]:
+        return {}
+    folder = f"<results>/maps/{wildcards.domain}/{wildcards.task}"
+    return {"reference_maps": f"{folder}/oi_tuned.nc"}
+
+
 rule scores:
     input:
+        unpack(ensemble_of),
+        unpack(reference_of),
         maps="<results>/maps/{domain}/{task}/{method}.nc",
         reference=scored_against,
     output:
@@ -16,14 +34,15 @@ rule scores:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=4000,
+        runtime=60,
     params:
         tracking=MARKER,
         config=stage("scores"),
+        uncertainty=options(ensemble="--ensemble", reference_maps="--reference-maps"),
     shell:
         "python workflow/scripts/score_maps.py --config {params.config:q} --domain {wildcards.domain}"
-        " --maps {input.maps:q} --reference {input.reference:q}"
+        " --maps {input.maps:q} --reference {input.reference:q} {params.uncertainty}"
         " --daily {output.daily:q} --output {output.scores:q} --tracking {params.tracking:q} --log {log:q}"
 
 
@@ -57,3 +76,52 @@ rule tables:
         "python workflow/scripts/score_tables.py --config {params.config:q} {input.scores:q}"
         " --output {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
         " --html {output.html:q} --tracking {params.tracking:q} --log {log:q}"
+
+
+rule leads:
+    input:
+        unpack(method_files),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        truth="<results>/data/{domain}/truth.nc",
+    output:
+        leads="<results>/scores/{domain}/{task}/leads/{method}.csv",
+    log:
+        "<logs>/leads/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/leads/{domain}.{task}.{method}.tsv"
+    wildcard_constraints:
+        domain=names(SIMULATED),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        tracking=MARKER,
+        config=stage("leads"),
+        fitted=options(
+            tuning="--tuning", checkpoint="--checkpoint", first_guess="--first-guess"
+        ),
+    shell:
+        "python workflow/scripts/leads.py --config {params.config:q} --domain {wildcards.domain}"
+        " {params.fitted} --observations {input.observations:q} --tracks {input.tracks:q}"
+        " --grid {input.grid:q} --truth {input.truth:q}"
+        " --output {output.leads:q} --tracking {params.tracking:q} --log {log:q}"
+
+
+rule lead_table:
+    input:
+        leads=leads_of,
+    output:
+        table="<results>/scores/{domain}/{task}/leads.csv",
+    log:
+        "<logs>/leads/{domain}.{task}.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    shell:
+        "{{ head -n 1 {input.leads[0]:q} && tail -q -n +2 {input.leads:q}; }}"
+        " > {output.table:q}.tmp 2> {log:q} && mv {output.table:q}.tmp {output.table:q} 2>> {log:q}"

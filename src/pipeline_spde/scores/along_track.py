@@ -21,7 +21,6 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline_spde.scores.bootstrap import Resampling, paired_change, score_with_interval
-from pipeline_spde.scores.probabilistic import PROBABILISTIC
 from pipeline_spde.scores.regrid import around_circle, as_cube, inside_margin, to_points
 from pipeline_spde.scores.rmse import MU, RMSE, SQUARED_ERROR, SQUARED_TRUTH
 from pipeline_spde.scores.segments import along_track_resolution
@@ -32,8 +31,11 @@ from pipeline_spde.scores.statistic import (
     Sample,
     Score,
     Statistic,
+    correlation_of_means,
     unique_statistics,
 )
+from pipeline_spde.scores.targets import TrackTarget
+from pipeline_spde.scores.uncertainty import Uncertainty
 
 PROTOCOL = "ssh-ose-v1"
 VERSION = 1
@@ -46,11 +48,8 @@ _PRODUCT = Statistic("product", lambda s: s.truth * s.estimate)
 
 
 def _correlation(means: Mapping[str, Array]) -> Array:
-    covariance = means["product"] - means["data"] * means["map"]
-    data = means["squared_truth"] - means["data"] ** 2
-    maps = means["squared_map"] - means["map"] ** 2
-    defined = (data > 0) & (maps > 0)
-    return np.where(defined, covariance / np.sqrt(np.where(defined, data * maps, 1.0)), np.nan)
+    names = ("data", "map", "squared_truth", "squared_map", "product")
+    return correlation_of_means(*(means[name] for name in names))
 
 
 MU_DAILY = Metric("mu_daily", "1", MU.statistics, MU.function, "daily mean", MINIMUM_POINTS_A_DAY)
@@ -84,17 +83,8 @@ class _Tracks:
             raise ValueError(f"time, lat, lon, height must be 1-D and of one length, got {shapes}")
         return cls(np.asarray(time), *arrays)
 
-    def sample(
-        self,
-        estimate: xr.DataArray,
-        margin: float,
-        std: xr.DataArray | None = None,
-        height_error: ArrayLike = 0.0,
-    ) -> Sample:
-        """Return data and map at every measurement; valid inside the inset box where both exist.
-
-        The standard deviation of (map − data) is √(std² + height_error²).
-        """
+    def sample(self, estimate: xr.DataArray, margin: float) -> Sample:
+        """Return data and map at every measurement; valid inside the inset box where both exist."""
         maps = as_cube(estimate, "estimate")
         values = to_points(maps, self.time, self.lat, self.lon)
         valid = np.isfinite(self.height) & np.isfinite(values)
@@ -104,17 +94,12 @@ class _Tracks:
                 f"none of the {self.time.size} measurements lies inside the maps' box (margin "
                 f"{margin} degrees), period and ocean"
             )
-        total = None
-        if std is not None:
-            spread = to_points(as_cube(std, "std"), self.time, self.lat, self.lon)
-            total = np.hypot(spread, np.asarray(height_error, dtype=np.float64))
-            valid_without = int(np.count_nonzero(valid & ~np.isfinite(total)))
-            if valid_without:
-                raise ValueError(
-                    f"std is missing at {valid_without} measurements that have a map; give it "
-                    "wherever there is a map"
-                )
-        return Sample(self.height, values, valid, total)
+        return Sample(self.height, values, valid)
+
+    def target(self, sample: Sample, height_error: ArrayLike) -> TrackTarget:
+        """Return the valid measurements as a target of probabilistic scores."""
+        error = np.broadcast_to(np.asarray(height_error, dtype=np.float64), self.height.shape)
+        return TrackTarget(self.time, self.lat, self.lon, self.height, error, sample.valid)
 
 
 def score_tracks(
@@ -132,6 +117,8 @@ def score_tracks(
     pass_id: ArrayLike | None = None,
     std: xr.DataArray | None = None,
     height_error: ArrayLike = 0.0,
+    ensemble: xr.Dataset | None = None,
+    reference: xr.Dataset | None = None,
 ) -> dict[str, Any]:
     """Return the scores of maps on along-track data that the maps have not seen.
 
@@ -149,7 +136,10 @@ def score_tracks(
         pass_id: number of the pass (or mission) of each measurement; segments never cross it.
         std: standard deviation of the maps' error in m, for the probabilistic scores.
         height_error: standard deviation of the measurements' error in m, shape (obs,) or one
-            number: the probabilistic scores judge N(map, std² + height_error²).
+            number: the probabilistic scores judge N(map, std² + height_error²), and members that
+            each got a draw of this error.
+        ensemble: members and spreads around the same maps, as in `protocols.score_maps`.
+        reference: maps with their standard deviation (the tuned OI), to be beaten in CRPS.
 
     Returns:
         The layout of `protocols.score_maps` with the one protocol `ssh-ose-v1`; the daily series
@@ -159,10 +149,9 @@ def score_tracks(
         ValueError: shapes differ, or no measurement meets a map.
     """
     tracks = _Tracks.of(time, lat, lon, height)
-    sample = tracks.sample(estimate, margin_degrees, std, height_error)
+    sample = tracks.sample(estimate, margin_degrees)
     resampling = Resampling(bootstrap_draws, bootstrap_block_days, confidence, seed)
-    metrics = METRICS if std is None else (*METRICS, *PROBABILISTIC)
-    sums = _daily_sums(sample, tracks.time, unique_statistics(metrics))
+    sums = _daily_sums(sample, tracks.time, unique_statistics(METRICS))
     scores = {m.name: score_with_interval(m, sums, resampling) for m in METRICS}
     scores["lambda_x"], segments = along_track_resolution(
         time=tracks.time,
@@ -188,11 +177,19 @@ def score_tracks(
         "comparable": False,
         "not_comparable_because": "this protocol is our own; public tables use other rules",
     }
-    result: dict[str, Any] = {"protocols": {PROTOCOL: protocol}, "daily": _daily(sums)}
-    if std is not None:
-        for metric in PROBABILISTIC:
-            result[metric.name] = score_with_interval(metric, sums, resampling).to_json()
-    return result
+    judged = Uncertainty.of(estimate, std, ensemble, reference)
+    uncertainty = judged.scored(tracks.target(sample, height_error), resampling)
+    if uncertainty.excluded:
+        raise ValueError(
+            f"std is missing at {uncertainty.excluded} measurements that have a map; give it "
+            "wherever there is a map"
+        )
+    daily = _daily(sums)
+    return {
+        "protocols": {PROTOCOL: protocol},
+        "daily": daily | uncertainty.daily(daily["time"]),
+        **uncertainty.to_json(),
+    }
 
 
 def compare_tracks(
@@ -231,12 +228,7 @@ def _daily_sums(
 ) -> DailySums:
     """Return the sums over the days from the first to the last valid measurement."""
     used = sample.valid
-    points = Sample(
-        sample.truth[used],
-        sample.estimate[used],
-        used[used],
-        None if sample.std is None else sample.std[used],
-    )
+    points = Sample(sample.truth[used], sample.estimate[used], used[used])
     return DailySums.of_points(points, time[used], statistics)
 
 

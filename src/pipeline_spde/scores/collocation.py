@@ -29,26 +29,29 @@ class Collocation:
     """Maps on the scored cells of the truth's grid.
 
     Attributes:
-        days: scored days, shape (time,).
+        time: time stamps of the scored days, shape (time,).
         lat: latitudes of the scored cells.
         lon: longitudes of the scored cells.
         truth: m, NaN on land, shape (time, lat, lon).
         estimate: m, NaN where the map has no value, same shape.
-        std: standard deviation of the error in m, same shape, or None.
         whole_grid: number of latitudes and longitudes of the truth before the margin was cut.
         missing_days: days of the truth that the estimate does not reach.
         filled: cells of `estimate` that were filled.
     """
 
-    days: NDArray[np.datetime64]
+    time: NDArray[np.datetime64]
     lat: Array
     lon: Array
     truth: Array
     estimate: Array
-    std: Array | None
     whole_grid: tuple[int, int]
     missing_days: int
     filled: int = 0
+
+    @property
+    def days(self) -> NDArray[np.datetime64]:
+        """Scored calendar days, shape (time,)."""
+        return self.time.astype("datetime64[D]")
 
     @property
     def step(self) -> tuple[float, float]:
@@ -81,12 +84,6 @@ class Collocation:
         """Return the cells that have a truth and an estimate."""
         return Sample(self.truth, self.estimate, self.valid)
 
-    def probabilistic_sample(self) -> Sample:
-        """Return the cells that have a truth, an estimate and a standard deviation."""
-        if self.std is None:
-            raise ValueError("no standard deviation was given")
-        return Sample(self.truth, self.estimate, self.valid & np.isfinite(self.std), self.std)
-
     def with_holes_filled(self) -> Collocation:
         """Return the same with the estimate's holes filled by Laplace's equation."""
         missing = ~np.isfinite(self.estimate)
@@ -100,7 +97,6 @@ def collocate(
     truth: xr.DataArray,
     estimate: xr.DataArray,
     margin_degrees: float,
-    std: xr.DataArray | None = None,
     times: TimeRule = "interpolate",
 ) -> Collocation:
     """Return the estimate on the truth's cells at least `margin_degrees` inside, on its days.
@@ -109,7 +105,6 @@ def collocate(
         truth: one map a day, NaN on land, dims (time, lat, lon).
         estimate: maps in the truth's unit and quantity, on any regular grid.
         margin_degrees: what is cut off each side of the truth's grid.
-        std: standard deviation of the estimate's error, on the estimate's grid and times.
         times: "interpolate": linear in time; "calendar day": the map of the same date, whatever
             its hour.
 
@@ -118,22 +113,19 @@ def collocate(
             day or no cell in common.
     """
     truth, estimate = as_cube(truth, "truth"), as_cube(estimate, "estimate")
-    spread = None if std is None else as_cube(std, "std")
     if times == "calendar day":
         estimate = _at_hours_of(estimate, truth)
-        spread = None if spread is None else _at_hours_of(spread, truth)
     kept = _common_days(truth, estimate)
     rows = inside_margin(truth["lat"].values, margin_degrees)
     columns = inside_margin(truth["lon"].values, margin_degrees)
     scored = truth.isel(time=kept, lat=rows, lon=columns)
     target = scored["time"].values, scored["lat"].values, scored["lon"].values
     result = Collocation(
-        days=scored["time"].values.astype("datetime64[D]"),
+        time=scored["time"].values,
         lat=scored["lat"].values.astype(np.float64),
         lon=scored["lon"].values.astype(np.float64),
         truth=scored.values.astype(np.float64),
         estimate=to_grid(estimate, *target),
-        std=None if spread is None else to_grid(spread, *target),
         whole_grid=(truth.sizes["lat"], truth.sizes["lon"]),
         missing_days=int(truth.sizes["time"] - kept.sum()),
     )
@@ -159,10 +151,9 @@ def _with_values(found: Collocation) -> Collocation:
     logger.warning("%d maps have no value on the scored cells and are left out", (~kept).sum())
     return replace(
         found,
-        days=found.days[kept],
+        time=found.time[kept],
         truth=found.truth[kept],
         estimate=found.estimate[kept],
-        std=None if found.std is None else found.std[kept],
         missing_days=found.missing_days + int((~kept).sum()),
     )
 

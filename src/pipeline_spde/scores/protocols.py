@@ -19,7 +19,6 @@ import xarray as xr
 from pipeline_spde.grids import KM_PER_DEGREE
 from pipeline_spde.scores.bootstrap import Resampling, paired_change, score_with_interval
 from pipeline_spde.scores.collocation import Collocation, TimeRule, collocate
-from pipeline_spde.scores.probabilistic import CRPS, PROBABILISTIC
 from pipeline_spde.scores.resolution import (
     Box,
     first_crossing_resolutions,
@@ -29,6 +28,8 @@ from pipeline_spde.scores.resolution import (
 from pipeline_spde.scores.rmse import MU, RMSE, SIGMA, SQUARED_ERROR
 from pipeline_spde.scores.spectral import Spectrum, WindowName, complete_rows, spectrum
 from pipeline_spde.scores.statistic import DailySums, Sample, Score, unique_statistics
+from pipeline_spde.scores.targets import MapTarget
+from pipeline_spde.scores.uncertainty import Uncertainty
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,8 @@ def score_maps(
     confidence: float = 0.95,
     seed: int,
     std: xr.DataArray | None = None,
+    ensemble: xr.Dataset | None = None,
+    reference: xr.Dataset | None = None,
 ) -> dict[str, Any]:
     """Return the scores of maps under protocols, with confidence intervals, ready for JSON.
 
@@ -160,13 +163,16 @@ def score_maps(
         confidence: coverage of the intervals.
         seed: seed of the draws; the same seed pairs the draws of different methods.
         std: standard deviation of the estimate's error in m, on the estimate's grid.
+        ensemble: members and spreads around the same maps, in the layout of `scores.ensemble`;
+            they take the place of `std`. Members may be on disk: a day is read at a time.
+        reference: maps with their standard deviation (the tuned OI), to be beaten in CRPS.
 
     Returns:
         {"protocols": {name: {"mu", "sigma", "rmse", "lambda_x", "lambda_t", …: score; "grid",
-        "days", "comparable", …}}, "daily": {"time", "score", "rmse"}} and, with `std`, "crps",
-        "spread_skill" and "coverage_90". A score is {"value", "interval", "unit", "reason",
-        "limit", "interval_method"}; its value is None where `reason` says why. The daily series
-        and the probabilistic scores use cells with a value only, nothing filled.
+        "days", "comparable", …}}, "daily": {"time", "score", "rmse", …}, "probabilistic": …}
+        and, with a spread, the scores `uncertainty.QUOTED`. A score is {"value", "interval",
+        "unit", "reason", "limit", "interval_method"}; its value is None where `reason` says why.
+        The daily series and the probabilistic scores use cells with a value only, nothing filled.
 
     Raises:
         ValueError: an unknown protocol, or truth and estimate have nothing in common.
@@ -187,7 +193,6 @@ def score_maps(
                     truth=truth,
                     estimate=estimate,
                     margin_degrees=margin_degrees,
-                    std=std,
                     times=times,
                 )
                 cases[times, holes] = _Case(maps, resampling)
@@ -195,12 +200,14 @@ def score_maps(
 
     results = {p.name: case(p.times, p.holes).under(p) for p in chosen}
     plain = case("interpolate", "exclude")
-    scores: dict[str, Any] = {"protocols": results, "daily": plain.daily()}
-    if std is not None:
-        sums = plain.probabilistic_sums
-        for metric in PROBABILISTIC:
-            scores[metric.name] = score_with_interval(metric, sums, resampling).to_json()
-    return scores
+    judged = Uncertainty.of(estimate, std, ensemble, reference)
+    uncertainty = judged.scored(MapTarget(plain.maps), resampling)
+    daily = plain.daily()
+    return {
+        "protocols": results,
+        "daily": daily | uncertainty.daily(daily["time"]),
+        **uncertainty.to_json(),
+    }
 
 
 class _Case:
@@ -216,27 +223,15 @@ class _Case:
         statistics = unique_statistics((MU, SIGMA, RMSE))
         return DailySums.of_maps(self.maps.sample(), self.maps.days, statistics)
 
-    @cached_property
-    def probabilistic_sums(self) -> DailySums:
-        statistics = unique_statistics(PROBABILISTIC)
-        return DailySums.of_maps(self.maps.probabilistic_sample(), self.maps.days, statistics)
-
     def daily(self) -> dict[str, list[Any]]:
         """Return the daily series on days with a score."""
         score, defined = MU.daily(self.sums)
         rmse, _ = RMSE.daily(self.sums)
-        series: dict[str, list[Any]] = {
+        return {
             "time": [str(day) for day in self.maps.days[defined]],
             "score": score[defined].tolist(),
             "rmse": rmse[defined].tolist(),
         }
-        if self.maps.std is not None:
-            crps, known = CRPS.daily(self.probabilistic_sums)
-            series["crps"] = [
-                float(value) if ok else None
-                for value, ok in zip(crps[defined], known[defined], strict=True)
-            ]
-        return series
 
     def under(self, protocol: Protocol) -> dict[str, Any]:
         """Return the scores under a protocol as JSON types."""

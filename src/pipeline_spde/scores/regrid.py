@@ -26,10 +26,12 @@ def as_cube(data: xr.DataArray, name: str) -> xr.DataArray:
     """
     if set(data.dims) != set(DIMS):
         raise ValueError(f"{name} must have the dimensions {DIMS}, got {data.dims}")
-    data = data.transpose(*DIMS).sortby(list(DIMS))
+    data = data.transpose(*DIMS)
     for dim in DIMS:
         if dim not in data.coords:
             raise ValueError(f"{name} has no coordinate {dim}")
+        if np.any(data[dim].values[1:] < data[dim].values[:-1]):
+            data = data.sortby(dim)
         axis = data[dim].values
         if axis.size and np.any(axis[1:] == axis[:-1]):
             raise ValueError(f"{name}: the axis {dim} holds a value twice")
@@ -65,7 +67,8 @@ def align_longitude(data: xr.DataArray, centre: float) -> xr.DataArray:
     """
     lon = data["lon"].values.astype(np.float64)
     wrapped = around_circle(lon, centre - 180.0)
-    data = data.assign_coords(lon=wrapped).sortby("lon")
+    if not np.array_equal(wrapped, data["lon"].values) or np.any(np.diff(wrapped) < 0):
+        data = data.assign_coords(lon=wrapped).sortby("lon")
     lon = data["lon"].values
     step = (lon[-1] - lon[0]) / max(lon.size - 1, 1)
     if lon.size > 2 and abs(lon[-1] - lon[0] + step - 360.0) < 0.1 * step:
@@ -75,10 +78,10 @@ def align_longitude(data: xr.DataArray, centre: float) -> xr.DataArray:
 
 
 def to_grid(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon: Array) -> Array:
-    """Return a map at other times and nodes, shape (times, lat, lon); NaN outside its hull.
+    """Return a map at other times and nodes, shape (…, times, lat, lon); NaN outside its hull.
 
     Args:
-        data: as `as_cube` returns it.
+        data: as `as_cube` returns it; members may come before the time, (…, time, lat, lon).
         times: target times.
         lat: target latitudes.
         lon: target longitudes, in any convention.
@@ -87,7 +90,9 @@ def to_grid(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon: 
     values = data.values.astype(np.float64)
     targets = (_seconds(times), lat, lon)
     sources = (_seconds(data["time"].values), data["lat"].values, data["lon"].values)
-    for axis, (source, target) in enumerate(zip(sources, targets, strict=True)):
+    for axis, (source, target) in zip(
+        (-3, -2, -1), zip(sources, targets, strict=True), strict=True
+    ):
         lower, upper, weight, inside = linear_weights(source, target)
         shape = [1, 1, 1]
         shape[axis] = target.size
@@ -97,10 +102,10 @@ def to_grid(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon: 
 
 
 def to_points(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon: Array) -> Array:
-    """Return a map at points, shape (obs,); NaN outside its hull or beside a missing node.
+    """Return a map at points, shape (…, obs); NaN outside its hull or beside a missing node.
 
     Args:
-        data: as `as_cube` returns it.
+        data: as `as_cube` returns it; members may come before the time, (…, time, lat, lon).
         times: time of each point, shape (obs,).
         lat: latitude of each point.
         lon: longitude of each point, in any convention.
@@ -115,12 +120,20 @@ def to_points(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon
     )
 
     def bilinear(t: NDArray[np.int64]) -> Array:
-        south = _lerp(values[t, y_low, x_low], values[t, y_low, x_up], x_share)
-        north = _lerp(values[t, y_up, x_low], values[t, y_up, x_up], x_share)
+        south = _lerp(values[..., t, y_low, x_low], values[..., t, y_low, x_up], x_share)
+        north = _lerp(values[..., t, y_up, x_low], values[..., t, y_up, x_up], x_share)
         return _lerp(south, north, y_share)
 
     result = _lerp(bilinear(t_low), bilinear(t_up), t_share)
     return np.where(t_in & y_in & x_in, result, np.nan)
+
+
+def around(data: xr.DataArray, first: np.datetime64, last: np.datetime64) -> xr.DataArray:
+    """Return the maps that interpolation to times from `first` to `last` needs, not read yet."""
+    stamps = _seconds(data["time"].values)
+    low = np.searchsorted(stamps, _seconds(np.asarray(first)), "right") - 1
+    high = np.searchsorted(stamps, _seconds(np.asarray(last)), "left")
+    return data.isel(time=slice(max(int(low), 0), min(int(high), stamps.size - 1) + 1))
 
 
 def linear_weights(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -68,6 +70,25 @@ def score_spectra(
         densities, coords={"wavenumber": ("wavenumber", wavenumber, {"units": "1/km"})}
     )
     return field, zonal
+
+
+def method_spectra(
+    truth: xr.Dataset, maps: Mapping[str, xr.Dataset], margin_degrees: float
+) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
+    """Return (method -> score field, method -> zonal spectra), as `score_spectra` gives them.
+
+    Args:
+        truth: true maps; the attribute `quantity` names the variable that is compared.
+        maps: method -> maps with that variable.
+        margin_degrees: what is cut off each side of the truth's grid.
+    """
+    name = truth.attrs["quantity"]
+    found = {
+        method: score_spectra(truth=truth[name], estimate=data[name], margin_degrees=margin_degrees)
+        for method, data in maps.items()
+    }
+    fields = {method: field for method, (field, _) in found.items()}
+    return fields, {method: zonal for method, (_, zonal) in found.items()}
 
 
 def _density(

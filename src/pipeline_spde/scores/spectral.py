@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, sparse
 from scipy.signal import windows
 
 from pipeline_spde.scores.statistic import Array
@@ -187,35 +187,70 @@ def isotropic_power(
 ) -> tuple[Array, Array]:
     """Return the wavenumbers (1/km) and w_t² Σ_|k| |FFT_yx|² of each day, shape (time, bins).
 
-    The mean of each day is removed first. Rings are as wide as the coarser of the two
-    wavenumber steps and end at the smaller Nyquist wavenumber; a ring stands at the mean of its
-    wavenumbers.
-
     Args:
         field: finite heights, shape (time, lat, lon).
         step_y_km: meridional step.
         step_x_km: zonal step (at the mean latitude).
         window: window in time, latitude and longitude.
     """
-    days, rows, columns = field.shape
+    wavenumber, power = ring_power(field, step_y_km, step_x_km, window)
+    return wavenumber, power * taper(window, field.shape[0])[:, None] ** 2
+
+
+def ring_power(
+    field: Array, step_y_km: float, step_x_km: float, window: WindowName = "hann"
+) -> tuple[Array, Array]:
+    """Return the wavenumbers (1/km) and Σ_|k| |FFT_yx|² of each map alone, shape (maps, bins).
+
+    The mean of each map is removed first. Rings are as wide as the coarser of the two
+    wavenumber steps and end at the smaller Nyquist wavenumber; a ring stands at the mean of its
+    wavenumbers.
+
+    Args:
+        field: finite heights, shape (maps, lat, lon).
+        step_y_km: meridional step.
+        step_x_km: zonal step (at the mean latitude).
+        window: window in latitude and longitude.
+    """
+    _, rows, columns = field.shape
     tapered = field - field.mean(axis=(1, 2), keepdims=True)
     tapered = tapered * taper(window, rows)[:, None] * taper(window, columns)
-    tapered = tapered * taper(window, days)[:, None, None]
     power = np.abs(fft.rfft2(tapered, axes=(1, 2))) ** 2
     ky, kx = fft.fftfreq(rows, step_y_km)[:, None], fft.rfftfreq(columns, step_x_km)[None, :]
     # columns of rfft2 other than zero and Nyquist stand for two wavenumbers
     twice = np.where((kx == 0) | (np.isclose(kx, 0.5 / step_x_km)), 1.0, 2.0)
     modulus = np.hypot(ky, kx)
-    width = max(1.0 / (rows * step_y_km), 1.0 / (columns * step_x_km))
+    width = ring_width((rows, columns), step_y_km, step_x_km)
     bins = int(min(0.5 / step_y_km, 0.5 / step_x_km) / width)
     ring = np.rint(modulus / width).astype(np.int64) - 1
     inside = (ring >= 0) & (ring < bins)
     weight = np.broadcast_to(twice, modulus.shape)[inside]
     count = np.bincount(ring[inside], weights=weight, minlength=bins)
     centre = np.bincount(ring[inside], weights=weight * modulus[inside], minlength=bins) / count
-    selector = np.zeros((bins, int(inside.sum())))
-    selector[ring[inside], np.arange(selector.shape[1])] = weight
-    return centre, power[:, inside] @ selector.T
+    selector = sparse.csr_matrix(
+        (weight, (ring[inside], np.arange(weight.size))), shape=(bins, weight.size)
+    )
+    return centre, np.asarray(selector @ power[:, inside].T).T
+
+
+def ring_width(shape: tuple[int, int], step_y_km: float, step_x_km: float) -> float:
+    """Return the width in 1/km of the rings of `ring_power` for maps of `shape`."""
+    return max(1.0 / (shape[0] * step_y_km), 1.0 / (shape[1] * step_x_km))
+
+
+def zonal_power(field: Array, window: WindowName = "hann") -> Array:
+    """Return Σ_rows |FFT_x|² of each map alone, shape (maps, k), for k > 0 below Nyquist.
+
+    The mean of each row is removed first.
+
+    Args:
+        field: finite heights, shape (maps, lat, lon).
+        window: window in longitude.
+    """
+    columns = field.shape[2]
+    tapered = (field - field.mean(axis=2, keepdims=True)) * taper(window, columns)
+    power = np.abs(fft.rfft(tapered, axis=2)[:, :, 1 : (columns - 1) // 2 + 1]) ** 2
+    return np.asarray(power.sum(axis=1))
 
 
 def complete_rows(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:

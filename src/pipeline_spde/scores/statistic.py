@@ -65,19 +65,15 @@ class Sample:
         truth: m, shape (time, …) for maps, (obs,) for tracks.
         estimate: m, same shape.
         valid: True where both count, same shape; nothing else is ever read.
-        std: standard deviation of the estimate's error in m, same shape, or None.
     """
 
     truth: Array
     estimate: Array
     valid: NDArray[np.bool_]
-    std: Array | None = None
 
     def __post_init__(self) -> None:
-        for name in ("truth", "estimate", "std"):
+        for name in ("truth", "estimate"):
             array = getattr(self, name)
-            if array is None:
-                continue
             if array.shape != self.valid.shape:
                 raise ValueError(
                     f"{name} has shape {array.shape}, the mask `valid` {self.valid.shape}; "
@@ -245,3 +241,16 @@ def unique_statistics(metrics: Sequence[Metric]) -> tuple[Statistic, ...]:
     """Return the statistics that metrics need, each once."""
     found = {s.name: s for metric in metrics for s in metric.statistics}
     return tuple(found.values())
+
+
+def correlation_of_means(mean_x: Array, mean_y: Array, xx: Array, yy: Array, xy: Array) -> Array:
+    """Return the correlation of x and y from ⟨x⟩, ⟨y⟩, ⟨x²⟩, ⟨y²⟩, ⟨xy⟩; NaN if one is constant."""
+    variance_x, variance_y = xx - mean_x**2, yy - mean_y**2
+    defined = (variance_x > 0) & (variance_y > 0)
+    scale = np.sqrt(np.where(defined, variance_x * variance_y, 1.0))
+    return np.where(defined, (xy - mean_x * mean_y) / scale, np.nan)
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number as JSON knows it; None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

@@ -2,6 +2,10 @@
 
 A score file is what `score_maps` or `score_tracks` returns, with the keys `domain`, `task`,
 `method` and `observations` (a text or a list of missions) beside it.
+
+Each protocol has a table, the scores of the maps' uncertainty have one, and one puts the main
+scores of both side by side: "ssh-v1 with uncertainty". Scores of a calibrated ensemble stand beside
+those of the raw one.
 """
 
 from __future__ import annotations
@@ -20,7 +24,11 @@ from pipeline_spde.scores.published import PUBLISHED
 ROW_KEYS = ("domain", "task", "method", "observations")
 UNCERTAINTY = "uncertainty"  # group of the probabilistic scores, which belong to no protocol
 PUBLISHED_DOMAIN = "NATL60 (published)"
-_PROBABILISTIC = ("crps", "spread_skill", "coverage_90")
+SUMMARY = " with uncertainty"  # ends the name of the group that joins a protocol and UNCERTAINTY
+_SUMMARISED = ("ssh-v1", "ssh-ose-v1")  # of these protocols, else of the first one there is
+_SUMMARY_MAPS = ("mu", "sigma", "lambda_x", "lambda_t")
+_SUMMARY_SPREAD = ("crps", "spread_skill", "coverage_90")  # and their raw versions
+_RAW = "raw_"
 _PARTS = ("value", "low", "high", "unit", "note")
 
 
@@ -39,9 +47,20 @@ _COLUMNS = {
     "lambda_x": _Column("λx", r"$\lambda_x$", 2),
     "lambda_t": _Column("λt", r"$\lambda_t$", 2),
     "crps": _Column("CRPS", "CRPS", 4),
+    "raw_crps": _Column("raw CRPS", "raw CRPS", 4),
+    "crpss_oi": _Column("CRPSS (tuned OI)", "CRPSS (tuned OI)", 3),
+    "crpss_deterministic": _Column("CRPSS (own map)", "CRPSS (own map)", 3),
     "spread_skill": _Column("spread/skill", "spread/skill", 3),
+    "raw_spread_skill": _Column("raw spread/skill", "raw spread/skill", 3),
+    "coverage_50": _Column("50 % coverage", r"50\,\% coverage", 3),
+    "coverage_80": _Column("80 % coverage", r"80\,\% coverage", 3),
     "coverage_90": _Column("90 % coverage", r"90\,\% coverage", 3),
+    "raw_coverage_90": _Column("raw 90 % coverage", r"raw 90\,\% coverage", 3),
+    "coverage_95": _Column("95 % coverage", r"95\,\% coverage", 3),
+    "error_spread_correlation": _Column("error–spread r", "error--spread $r$", 3),
+    "daily_spread_error_correlation": _Column("daily r", "daily $r$", 3),
 }
+_UNCERTAINTY_COLUMNS = tuple(_COLUMNS)[tuple(_COLUMNS).index("crps") :]
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -62,6 +81,7 @@ _LATEX = {
     ">": r"$>$",
     "−": "$-$",
     "–": "--",
+    "|": r"\textbar{}",
 }
 
 
@@ -168,9 +188,12 @@ def to_html(frame: pd.DataFrame) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Return CSV with one row per run and plain headers such as "ssh-v1 lambda_x low"."""
-    flat = frame.copy()
-    flat.columns = pd.Index([_plain_header(*column) for column in frame.columns.to_list()])
+    """Return CSV with one row per run and plain headers such as "ssh-v1 lambda_x low".
+
+    What joins a protocol and the uncertainty is left out: both are in the row already.
+    """
+    flat = frame[[column for column in frame.columns if not column[0].endswith(SUMMARY)]].copy()
+    flat.columns = pd.Index([_plain_header(*column) for column in flat.columns.to_list()])
     return flat.reset_index().to_csv(index=False, lineterminator="\n")
 
 
@@ -195,9 +218,7 @@ def _row_key(content: Mapping[str, Any], origin: str) -> tuple[str, ...]:
 
 def _cells(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str], Any]]:
     """Yield ((protocol, score, part), content) of every score that is tabulated."""
-    groups = dict(content["protocols"])
-    groups[UNCERTAINTY] = {key: content[key] for key in _PROBABILISTIC if key in content}
-    for group, scores in groups.items():
+    for group, scores in _groups(content).items():
         for name in _COLUMNS:
             if name in scores:
                 score = scores[name]
@@ -209,6 +230,31 @@ def _cells(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str], A
                 )
                 for part, value in zip(_PARTS, parts, strict=True):
                     yield (group, name, part), value
+
+
+def _groups(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the scores of each table: what joins two, the protocols, the uncertainty."""
+    protocols = content["protocols"]
+    spread = _uncertainty(content)
+    main = next((name for name in _SUMMARISED if name in protocols), next(iter(protocols), None))
+    summary = {}
+    if main is not None and spread:
+        shown = [*_SUMMARY_SPREAD, *(_RAW + name for name in _SUMMARY_SPREAD)]
+        scores = {name: protocols[main][name] for name in _SUMMARY_MAPS if name in protocols[main]}
+        summary = {main + SUMMARY: scores | {k: spread[k] for k in shown if k in spread}}
+    return {**summary, **protocols, UNCERTAINTY: spread}
+
+
+def _uncertainty(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quoted scores; the raw ones beside them where there is a calibrated version."""
+    versions = content.get("probabilistic", {})
+    raw = versions.get("raw", {})
+    scores = {name: content[name] for name in _UNCERTAINTY_COLUMNS if name in content}
+    if versions.get("kind") == "deterministic":
+        scores |= {name: raw[name] for name in ("crps", "crpss_oi") if name in raw}
+    if versions.get("calibrated"):
+        scores |= {_RAW + name: raw[name] for name in _SUMMARY_SPREAD if name in raw}
+    return scores
 
 
 def _note(name: str, score: Mapping[str, Any]) -> str:
@@ -232,9 +278,9 @@ def _absent(column: tuple[str, str, str]) -> Any:
 
 
 def _in_order(columns: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Return the columns by protocol (first come, first; uncertainty last) and score."""
+    """Return the columns by protocol and score; summaries first, uncertainty last."""
     protocols = list(dict.fromkeys(column[0] for column in columns))
-    protocols.sort(key=lambda name: name == UNCERTAINTY)
+    protocols.sort(key=lambda name: (not name.endswith(SUMMARY), name == UNCERTAINTY))
     scores = list(_COLUMNS)
     return sorted(columns, key=lambda c: (protocols.index(c[0]), scores.index(c[1])))
 
@@ -253,10 +299,23 @@ def _conditions(domain: str, protocol: Mapping[str, Any]) -> str:
     return text + "."
 
 
+_UNCERTAINTY_CAPTION = (
+    "CRPS: fair for ensembles, Gaussian for maps with a standard deviation, the mean absolute "
+    "error for maps without. Raw: before the spread was calibrated. Ideal: spread/skill 1, 90 % "
+    "coverage 0.9."
+)
+
+
 def _caption(frame: pd.DataFrame, name: str) -> str:
     if name == UNCERTAINTY:
-        return "Scores of the maps' error estimate; ideal: spread/skill 1, 90 % coverage 0.9."
-    return frame.attrs.get("captions", {}).get(name, f"Protocol {name}.")
+        return (
+            f"Scores of the maps' error estimate. {_UNCERTAINTY_CAPTION} CRPSS: 1 − CRPS / CRPS of "
+            "the tuned OI, or of the method's own map without a spread. r: rank correlation of "
+            "absolute error and spread, and correlation of daily RMSE and daily spread."
+        )
+    if name.endswith(SUMMARY):
+        return f"{_caption(frame, name.removesuffix(SUMMARY))} {_UNCERTAINTY_CAPTION}"
+    return str(frame.attrs.get("captions", {}).get(name, f"Protocol {name}."))
 
 
 def _published_rows(
