@@ -12,6 +12,7 @@ import typer
 
 from pipeline_spde import __version__
 from pipeline_spde.commands.download import download
+from pipeline_spde.commands.inspect import inspect
 
 app = typer.Typer(
     name="pipeline-spde",
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(download)
+app.command()(inspect)
 
 
 def _print_version(wanted: bool) -> None:

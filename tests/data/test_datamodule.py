@@ -207,7 +207,7 @@ def test_forecast_days_are_hidden_by_the_mask() -> None:
 
 def test_spacing_is_that_of_the_patch(ocean: Any) -> None:
     grid = ocean[1].grid
-    plan = patch_plan(grid, DAYS, 5, PatchConfig(lat=8, lon=8), 1)
+    plan = patch_plan(grid, DAYS, 5, PatchConfig(lat=8, lon=8, stride_lat=8, stride_lon=8), 1)
     cutter = WindowCutter(ocean[0], grid, np.zeros(grid.shape), 1.0, Task(name="mapping"), plan)
     assert cutter.spacing((0, 0, 4)) == pytest.approx((grid.dy_km, grid.dx_km.mean()), abs=1e-3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline_spde.config import DomainConfig
 from pipeline_spde.data.orbits import MISSIONS
 from pipeline_spde.data.sources import number_passes, rads, sorted_without_duplicates
 from pipeline_spde.files import DataError
@@ -233,6 +235,131 @@ def test_wrong_requests_are_refused_before_reading(tmp_path):
         read(missing, missions=())
     with pytest.raises(ValueError, match="error_m must be positive"):
         read(missing, error_m=0.0)
+
+
+def domain(**changes) -> DomainConfig:
+    """A domain that `clean_file` can serve: ten days, the second half for validation."""
+    periods = {
+        "available": PERIOD,
+        "evaluation": ("2022-01-22", "2022-01-26"),
+        "validation": ("2022-01-27", "2022-01-31"),
+        "embargo": None,
+        "train": None,
+    }
+    tree = {
+        "source": "rads",
+        "tracks_file": "tracks.nc",
+        "lat": BOX[0],
+        "lon": BOX[1],
+        "missions": ("saral", "sentinel3a"),
+        "withheld": ("cryosat2",),
+        "model_from": "twin",
+        "periods": periods | changes.pop("periods", {}),
+    }
+    return DomainConfig.model_validate(tree | changes)
+
+
+def without(data: xr.Dataset, code: int, first: str, last: str) -> xr.Dataset:
+    """Remove the samples of one mission on some days."""
+    days = data["time"].values.astype("datetime64[D]")
+    gone = (days >= np.datetime64(first)) & (days <= np.datetime64(last))
+    return data.isel(time=~(gone & (data["mission"].values == code)))
+
+
+def test_a_file_that_serves_a_domain_passes_the_check(tmp_path):
+    rads.check(save(clean_file(size=400), tmp_path), domain())
+    assert rads.check(tmp_path / "tracks.nc", domain(lon=(295.0, 305.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: _units(data, "feet"), "units 'feet'"),
+        (_mislabelled, "said to be in m"),
+        (_plain_time, "not a date"),
+        (_swapped, "coordinates swapped or scaled"),
+        (_other_codes, "flag_meanings"),
+    ],
+)
+def test_the_check_sees_what_reading_would(tmp_path, spoil, message):
+    data = clean_file()
+    spoil(data)
+    with pytest.raises(DataError, match=message):
+        rads.check(save(data, tmp_path), domain())
+
+
+def test_the_check_finds_a_body_that_is_damaged_behind_a_sound_header(tmp_path):
+    data = clean_file(size=4000)
+    path = tmp_path / "tracks.nc"
+    data.to_netcdf(path, encoding={"sla": {"zlib": True}})
+    content = bytearray(path.read_bytes())
+    middle = compressed_block(content, data["sla"].nbytes) + 2000
+    content[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(content)
+    with xr.open_dataset(path) as damaged:
+        assert damaged["sla"].size == 4000
+    with pytest.raises(DataError, match="the data cannot be read"):
+        rads.check(path, domain())
+
+
+def compressed_block(content: bytes, size: int) -> int:
+    """Return where the zlib stream begins that unpacks to a number of bytes."""
+    for place in range(len(content)):
+        if content[place] == 0x78:  # as every zlib stream begins
+            try:
+                if len(zlib.decompressobj().decompress(content[place:])) == size:
+                    return place
+            except zlib.error:
+                continue
+    raise AssertionError("no compressed block found")
+
+
+def test_the_check_names_years_and_boxes_that_do_not_meet(tmp_path):
+    data = clean_file(size=400)
+    path = save(data.assign_coords(time=data["time"] - np.timedelta64(365, "D")), tmp_path)
+    with pytest.raises(DataError, match="2022-01-22 to 2022-01-31; the file holds 2021-01-22 to"):
+        rads.check(path, domain())
+    path = save(data, tmp_path)
+    with pytest.raises(DataError, match=r"longitudes 10\.0 to 20\.0; .*longitudes -6\d"):
+        rads.check(path, domain(lon=(10.0, 20.0)))
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "last", "message"),
+    [
+        (
+            2,
+            "2022-01-22",
+            "2022-01-31",
+            r"no sample of saral in .* periods.available .*none at all",
+        ),
+        (
+            0,
+            "2022-01-22",
+            "2022-01-26",
+            r"no sample of cryosat2 in .* periods.evaluation .*only from",
+        ),
+    ],
+)
+def test_the_check_names_the_mission_that_has_no_sample_where_it_is_needed(
+    tmp_path, code, first, last, message
+):
+    data = without(clean_file(size=400), code, first, last)
+    with pytest.raises(DataError, match=message):
+        rads.check(save(data, tmp_path), domain())
+
+
+def test_the_check_wants_the_mapped_missions_over_whole_periods(tmp_path):
+    long = {"available": ("2022-01-12", "2022-02-10"), "validation": ("2022-01-27", "2022-02-10")}
+    path = save(clean_file(size=400), tmp_path)
+    with pytest.raises(DataError, match=r"run from 2022-01-27 to 2022-01-31 only, periods.valid"):
+        rads.check(path, domain(periods=long))
+    early = {"available": ("2022-01-12", "2022-02-10"), "evaluation": ("2022-01-12", "2022-01-26")}
+    with pytest.raises(DataError, match=r"periods.evaluation is 2022-01-12 … 2022-01-26: get"):
+        rads.check(path, domain(periods=early))
+    # a few days without a pass are no reason to stop
+    short = {"available": ("2022-01-18", "2022-02-02"), "validation": ("2022-01-27", "2022-02-02")}
+    rads.check(path, domain(periods=short))
 
 
 def test_passes_end_where_latitudes_turn_or_samples_stop():

@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline_spde.data.statistics import anomaly_statistics, training_statistics
+from pipeline_spde.data.statistics import (
+    anomaly_statistics,
+    domain_statistics,
+    training_statistics,
+)
 from pipeline_spde.fields import Maps, Tracks, daily_stamps
 from pipeline_spde.grids import Grid
 
@@ -103,3 +107,13 @@ def test_samples_of_nothing_but_noise_are_refused(small_grid, rng):
     quiet = tracks.select(np.abs(tracks.height) < 0.05)
     with pytest.raises(ValueError, match="not more than their noise"):
         anomaly_statistics(quiet, small_grid, ("2013-01-01", "2013-01-20"))
+
+
+def test_a_domain_has_the_statistics_of_its_truth_or_else_of_its_samples(small_grid, rng):
+    maps, tracks = make_maps(small_grid, rng), make_tracks(rng, 400, 0.2, 0.03)
+    simulated = domain_statistics(maps, None, small_grid, PERIOD)
+    assert simulated[2] == training_statistics(maps, PERIOD)[2]
+    real = domain_statistics(None, tracks, small_grid, PERIOD)
+    assert real[2] == anomaly_statistics(tracks, small_grid, PERIOD)[2]
+    with pytest.raises(ValueError, match="give the truth, or the samples"):
+        domain_statistics(None, None, small_grid, PERIOD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,12 +23,22 @@ from pipeline_spde.data.windows import (
     patch_plan,
 )
 from pipeline_spde.fields import GriddedObservations, Maps
+from pipeline_spde.first_guess import FirstGuess, batch_of
 from pipeline_spde.periods import Period, Task
 
 _VALIDATION_BATCH = 4
 
-Sample = tuple[NDArray, NDArray, NDArray, NDArray, NDArray, str]
-"""heights, observed, error, ocean, truth, name"""
+
+class Sample(NamedTuple):
+    """One window: arrays (time, lat, lon), ocean (lat, lon); `guess` as `WindowCutter` cuts it."""
+
+    heights: NDArray
+    observed: NDArray
+    error: NDArray
+    ocean: NDArray
+    truth: NDArray
+    name: str
+    guess: tuple[NDArray, NDArray, NDArray] | None = None
 
 
 class TrainingWindows:
@@ -47,8 +57,10 @@ class TrainingWindows:
         patches: size and strides of the patches.
         period: the training period.
         batch_size: windows per optimiser step, over all processes.
-        augment: symmetries of the dynamics, and masks of other windows with fresh noise.
+        augment: symmetries of the dynamics, and masks of other windows with fresh noise; with a
+            first guess, which belongs to the window's own observations, symmetries alone.
         seed: of the draws.
+        guess: first guesses of all windows of the period, or None.
 
     Raises:
         ValueError: days of truth are missing, grids differ, or a window does not fit the period.
@@ -68,13 +80,15 @@ class TrainingWindows:
         batch_size: int,
         augment: bool,
         seed: int,
+        guess: FirstGuess | None = None,
     ) -> None:
         _check_grids(observations, truth)
         self.truth = days_of(truth, period, "truth of the training period")
         daily = on_days(observations, period.start, period.end)
         grid = truth.grid
         plan = patch_plan(grid, period.days, window_days, patches, patches.stride_days)
-        self.cutter = WindowCutter(daily, grid, mean, std, task, plan)
+        self.cutter = WindowCutter(daily, grid, mean, std, task, plan, guess)
+        self.reversible = task.lead is None
         self.columns = ocean_columns(plan, grid)
         self.batch_size = batch_size
         self.augment = augment
@@ -88,7 +102,7 @@ class TrainingWindows:
         shares = range(rank, self.batch_size, processes)
         generators = [np.random.default_rng([self.seed, step, number]) for number in shares]
         samples = [self._sample(row, generator) for generator in generators]
-        return _collate(samples, self.cutter.spacing((0, row, 0)))
+        return _collate(samples, self.cutter, (0, row, 0))
 
     def _sample(self, row: int, rng: np.random.Generator) -> Sample:
         cutter, days = self.cutter, self.cutter.plan.starts[0]
@@ -98,8 +112,11 @@ class TrainingWindows:
         heights = cutter.plan.cut(self.truth.height, place)
         truth = np.where(ocean, cutter.normalised(heights, place), np.float32(0))
         name = f"{self.truth.time[place[0]].astype('datetime64[D]')} at {place[1:]}"
-        if not self.augment:
-            return (cutter.heights(place), *cutter.mask(place), ocean, truth, name)
+        guess = None if cutter.guess is None else cutter.first_guess(place)
+        if guess is not None or not self.augment:
+            heights = cutter.heights(place)
+            sample = Sample(heights, *cutter.mask(place), ocean, truth, name, guess)
+            return flip_window(sample, self.reversible, rng) if self.augment else sample
         masked = (int(rng.choice(days)), row, column)
         observed, error = cutter.mask(masked)
         truth, ocean = flip_ocean(truth, ocean, rng)
@@ -107,7 +124,7 @@ class TrainingWindows:
         noise = rng.standard_normal(truth.shape, dtype=np.float32)
         noisy = truth + np.where(observed, error, np.float32(0)) * noise
         name += f", masks of {self.truth.time[masked[0]].astype('datetime64[D]')}"
-        return noisy, observed, error, ocean, truth, name
+        return Sample(noisy, observed, error, ocean, truth, name)
 
 
 def flip_ocean(
@@ -127,6 +144,37 @@ def flip_ocean(
     return truth, ocean
 
 
+def flip_window(sample: Sample, reversible: bool, rng: np.random.Generator) -> Sample:
+    """Return a window with all that belongs to it under a random symmetry of `flip_ocean`.
+
+    Under both the eastward current keeps its sign and the northward one changes it. Reversing time
+    would show a forecast the days it must not see, so `reversible` is for mapping alone.
+    """
+    if rng.random() < 0.5:
+        sample = _mirrored(sample, (slice(None), slice(None, None, -1)), -1)
+    if reversible and rng.random() < 0.5:
+        back = slice(None, None, -1)
+        sample = _mirrored(sample, (back, slice(None), back), 1)
+    return sample
+
+
+def _mirrored(sample: Sample, flip: tuple[slice, ...], sign: int) -> Sample:
+    """Return a window with the axes (time, lat, lon) flipped and the heights times a sign."""
+    cells = (flip + (slice(None),) * (3 - len(flip)))[1:]
+    guess = sample.guess
+    if guess is not None:
+        heights, (east, north), sigma = guess
+        guess = (sign * heights[flip], np.stack([east[flip], -north[flip]]), sigma[cells])
+    return sample._replace(
+        heights=sign * sample.heights[flip],
+        observed=sample.observed[flip],
+        error=sample.error[flip],
+        truth=sign * sample.truth[flip],
+        ocean=sample.ocean[cells],
+        guess=guess,
+    )
+
+
 def flip_sampling(
     observed: NDArray[np.bool_], error: NDArray, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray]:
@@ -141,7 +189,8 @@ class ValidationWindows:
     """Windows of the real observations around days spread over the validation period.
 
     Targets lie inside the period and windows reach at most half their length out of it. Only the
-    target day of the truth is used.
+    target day of the truth is used, or, where the whole window is to be judged, every day of
+    windows that lie wholly inside the period.
 
     Args:
         observations: gridded observations with the mean in.
@@ -153,6 +202,8 @@ class ValidationWindows:
         patches: size and strides of the patches.
         period: the validation period.
         days: number of target days.
+        guess: first guesses of the windows of the period, or None.
+        whole: judge all days of windows inside the period instead of the target days alone.
     """
 
     def __init__(
@@ -167,6 +218,8 @@ class ValidationWindows:
         patches: PatchConfig,
         period: Period,
         days: int,
+        guess: FirstGuess | None = None,
+        whole: bool = False,
     ) -> None:
         _check_grids(observations, truth)
         self.truth = days_of(truth, period, "truth of the validation period")
@@ -174,16 +227,19 @@ class ValidationWindows:
         first = period.start + timedelta(days=offsets[0])
         daily = on_days(observations, first, period.end + timedelta(days=offsets[-1]))
         plan = patch_plan(truth.grid, daily.time.size, window_days, patches, 1)
-        self.cutter = WindowCutter(daily, truth.grid, mean, std, task, plan)
+        self.cutter = WindowCutter(daily, truth.grid, mean, std, task, plan, guess)
         self.target_index = task.target_index(window_days)
+        self.whole = window_days if whole else 0
         # windows reach at most half their length out of the period, as config.py supposes
-        earliest = max(-offsets[0] - window_days // 2, 0)
-        if earliest >= period.days:
+        earliest = max(-offsets[0] - (0 if whole else window_days // 2), 0)
+        latest = period.days - 1 - (offsets[-1] if whole else 0)
+        if earliest > latest:
             raise ValueError(
                 f"the validation period {period} is too short: a window of {window_days} days for "
-                f"task {task.name} would reach more than half its length out of it"
+                f"task {task.name} would reach {'' if whole else 'more than half its length '}"
+                "out of it"
             )
-        spread = np.linspace(earliest, period.days - 1, min(days, period.days - earliest))
+        spread = np.linspace(earliest, latest, min(days, latest - earliest + 1))
         targets = np.unique(spread.round().astype(int))
         self.batches = [
             tuple((int(day), row, column) for day in targets[i : i + _VALIDATION_BATCH])
@@ -193,17 +249,17 @@ class ValidationWindows:
         ]
 
     def batch(self, number: int) -> Batch:
-        """Return batch `number`; the truth is zero but on the target day."""
+        """Return batch `number`; truth is zero but on the target day, or on the whole window."""
         places: tuple[Triple, ...] = self.batches[number]
         inputs = self.cutter.inputs(places)
         truth = torch.zeros_like(inputs.height_anomaly)
+        # the window that starts at `place[0]` has day number place[0] of the period as target
+        shown = range(self.whole) if self.whole else [self.target_index]
         for i, place in enumerate(places):
-            # the window that starts at `place[0]` has day number place[0] of the period as target
-            heights = self.cutter.plan.cut(
-                np.broadcast_to(self.truth.height[place[0]], self.cutter.plan.shape), place
-            )[0]
+            days = [place[0] + index - self.target_index for index in shown]
+            heights = self.cutter.plan.columns(self.truth.height[days], place)
             target = np.where(self.cutter.ocean(place), self.cutter.normalised(heights, place), 0)
-            truth[i, self.target_index] = torch.from_numpy(target.astype(np.float32))
+            truth[i, list(shown)] = torch.from_numpy(target.astype(np.float32))
         names = tuple(str(self.truth.time[place[0]].astype("datetime64[D]")) for place in places)
         return Batch(inputs, truth, names)
 
@@ -306,8 +362,11 @@ def _check_grids(observations: GriddedObservations, truth: Maps) -> None:
         )
 
 
-def _collate(samples: list[Sample], spacing_km: tuple[float, float]) -> Batch:
-    *arrays, names = zip(*samples, strict=True)
+def _collate(samples: list[Sample], cutter: WindowCutter, place: Triple) -> Batch:
+    *arrays, names, guesses = zip(*samples, strict=True)
     heights, observed, error, ocean, truth = (np.stack(part) for part in arrays)
-    inputs = make_inputs(heights, observed, error, ocean, spacing_km)
+    inputs = make_inputs(heights, observed, error, ocean, cutter.spacing(place))
+    if cutter.guess is not None:
+        guess = batch_of(guesses, float(cutter.std), cutter.guess.law)
+        inputs = inputs._replace(guess=guess)
     return Batch(inputs, torch.from_numpy(truth.astype(np.float32)), tuple(names))

@@ -113,6 +113,17 @@ class Patches:
         pieces = [np.asarray(field[(*window, part)]) for part in self._columns(place[2])]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 
+    def columns(self, fields: NDArray, place: Triple) -> NDArray:
+        """Return the cells of the patch at `place` of fields (…, lat, lon), whatever their days."""
+        if tuple(fields.shape[-2:]) != self.shape[1:]:
+            raise ValueError(
+                f"the fields have {tuple(fields.shape[-2:])} cells, the patches were planned for "
+                f"{self.shape[1:]}"
+            )
+        rows = slice(place[1], place[1] + self.size[1])
+        pieces = [fields[..., rows, part] for part in self._columns(place[2])]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+
     def _columns(self, start: int) -> list[slice]:
         """Return one slice of longitudes, or two when the patch runs over the seam."""
         end = start + self.size[2]

@@ -13,6 +13,23 @@ from pipeline_spde.grids import Grid
 _Statistics = tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]
 
 
+def domain_statistics(
+    truth: Maps | None, tracks: Tracks | None, grid: Grid, period: tuple[Day, Day]
+) -> _Statistics:
+    """Return the statistics of the truth of a simulated domain, or of the samples of a real one.
+
+    Arguments and results as in `training_statistics` and `anomaly_statistics`.
+
+    Raises:
+        ValueError: neither is given, or as in these.
+    """
+    if truth is not None:
+        return training_statistics(truth, period)
+    if tracks is None:
+        raise ValueError("give the truth, or the samples where there is none")
+    return anomaly_statistics(tracks, grid, period)
+
+
 def training_statistics(truth: Maps, period: tuple[Day, Day]) -> _Statistics:
     """Return the mean map of a simulated ocean's learning period and the deviation about it.
 

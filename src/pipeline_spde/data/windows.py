@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline_spde.config import PatchConfig
 from pipeline_spde.data.patches import Patches, Triple
 from pipeline_spde.fields import GriddedObservations, Maps, daily_stamps
+from pipeline_spde.first_guess import FirstGuess, Guess, batch_of
 from pipeline_spde.grids import Grid
 from pipeline_spde.periods import Period, Task
 
@@ -28,6 +29,7 @@ class Inputs(NamedTuple):
         error: normalised standard deviation, +inf where unobserved, same shape.
         ocean: True where there is water, shape (batch, lat, lon).
         spacing_km: (dy, dx) of the cells, common to the batch.
+        guess: first guess and prior of the windows, where the network needs them.
     """
 
     height_anomaly: Tensor
@@ -35,6 +37,13 @@ class Inputs(NamedTuple):
     error: Tensor
     ocean: Tensor
     spacing_km: tuple[float, float]
+    guess: Guess | None = None
+
+    def to(self, device: torch.device) -> Inputs:
+        """Return the inputs with all tensors on a device."""
+        guess = None if self.guess is None else self.guess.to(device)
+        heights, observed, error, ocean = (part.to(device) for part in self[:4])
+        return Inputs(heights, observed, error, ocean, self.spacing_km, guess)
 
 
 class Batch(NamedTuple):
@@ -131,6 +140,10 @@ class WindowCutter:
         std: what anomalies and errors are divided by, m.
         task: decides which days of a window are observed.
         plan: the cutting of these days.
+        guess: first guesses of all its windows, or None.
+
+    Raises:
+        ValueError: the first guess is for another grid, or the normalisation is not usable.
     """
 
     def __init__(
@@ -141,7 +154,14 @@ class WindowCutter:
         std: float,
         task: Task,
         plan: Patches,
+        guess: FirstGuess | None = None,
     ) -> None:
+        if guess is not None and guess.shape != grid.shape:
+            raise ValueError(
+                f"the first guess has {guess.shape} cells, the grid {grid.shape}; make it again "
+                "on this grid"
+            )
+        self.guess = guess
         self.observations = observations
         self.grid = grid
         self.mean = np.where(grid.ocean, mean, 0.0).astype(np.float32)
@@ -177,7 +197,37 @@ class WindowCutter:
         ocean = np.stack([self.ocean(place) for place in places])
         heights = [self.heights(place) for place in places]
         observed, error = (np.stack(part) for part in zip(*masks, strict=True))
-        return make_inputs(np.stack(heights), observed, error, ocean, self.spacing(places[0]))
+        inputs = make_inputs(np.stack(heights), observed, error, ocean, self.spacing(places[0]))
+        if self.guess is None:
+            return inputs
+        guesses = [self.first_guess(place) for place in places]
+        return inputs._replace(guess=batch_of(guesses, float(self.std), self.guess.law))
+
+    def first_guess(self, place: Triple) -> tuple[NDArray, NDArray, NDArray]:
+        """Return normalised heights (time, lat, lon), currents (2, time, lat, lon), σ (lat, lon).
+
+        Raises:
+            ValueError: there is no first guess, or it does not hold this window.
+        """
+        if self.guess is None:
+            raise ValueError("these windows have no first guess")
+        first = self.observations.time[place[0]]
+
+        def part(fields: NDArray) -> NDArray:
+            return self.plan.columns(fields, place)
+
+        heights = part(self.guess.window(first)) / self.std
+        return heights, part(self.guess.currents(first)), part(self.guess.sigma)
+
+    def targets(self, days: int) -> Patches:
+        """Return the cutting of `days` target days; number d is that of the window from day d."""
+        plan = self.plan
+        return Patches(
+            (days, *plan.shape[1:]),
+            (1, *plan.size[1:]),
+            (tuple(range(days)), *plan.starts[1:]),
+            plan.periodic,
+        )
 
     def spacing(self, place: Triple) -> tuple[float, float]:
         """Return (dy, dx) in km of the patch at `place`."""

@@ -1,13 +1,22 @@
 """Readers of public data sets, one module each, and the checks that they share.
 
 Every check names the file, what was found, what was expected and what to do. Readers return
-`fields.Tracks`: metres, UTC, longitudes in [-180, 180), sorted by time, without missing values.
+`fields.Tracks` (metres, UTC, longitudes in [-180, 180), sorted by time, without missing values),
+`fields.Maps` or `fields.GriddedObservations` (daily, stamped 12:00 UTC).
+
+`SOURCES` lists the data sets, `sniff` tells which one a file belongs to. Common work is in
+`opening` (files), `times`, `axes`, `selection`, `survey` and `gridded` (maps), `observed_cells` and
+`samples` (tracks).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -37,6 +46,12 @@ _TO_METRES = {
     "millimeters": 1e-3,
 }
 
+# One absolute height in a hundred is within these for anomalies and for absolute heights.
+PLAUSIBLE_HEIGHT_M = (0.02, 4.0)
+BEYOND_ANY_SEA_M = 20.0
+_ENOUGH = 50  # values for a quantile to mean something
+_SAMPLE = 1_000_000
+
 
 def to_metres(
     data: xr.DataArray, path: Path, plausible_m: tuple[float, float]
@@ -46,29 +61,78 @@ def to_metres(
     Args:
         data: variable with a `units` attribute: m, cm or mm, or their names.
         path: the file, for messages.
-        plausible_m: (low, high): what one absolute height in a hundred exceeds must lie between.
+        plausible_m: as in `require_plausible`.
 
     Raises:
         DataError: no or unknown units, no finite value, or heights that are not plausible.
     """
-    units = str(data.attrs.get("units", "")).strip()
+    values = data.values.astype(np.float64) * metres_per_unit(data, path)
+    values[~np.isfinite(values)] = np.nan
+    require_plausible(values, str(data.name), str(data.attrs["units"]), path, plausible_m)
+    return values
+
+
+def metres_per_unit(data: xr.DataArray, path: str | Path, assumed: str | None = None) -> float:
+    """Return what one unit of a height variable is in metres.
+
+    Args:
+        data: variable with a `units` attribute: m, cm or mm, or their names.
+        path: the file, for messages.
+        assumed: units of a format that is known to leave out the attribute.
+
+    Raises:
+        DataError: no or unknown units.
+    """
+    units = str(data.attrs.get("units", assumed or "")).strip()
     if units.lower() not in _TO_METRES:
         raise DataError(
             f"{path}: {data.name} has units {units or 'missing'!r}, expected m, cm or mm; "
             "set the attribute `units` of the variable to what its values are in"
         )
-    values = data.values.astype(np.float64) * _TO_METRES[units.lower()]
-    values[~np.isfinite(values)] = np.nan
-    if np.isnan(values).all():
-        raise DataError(f"{path}: {data.name} holds no finite value; get the file again")
-    usual = float(np.nanquantile(np.abs(values), 0.99))
-    if not plausible_m[0] <= usual <= plausible_m[1]:
+    return _TO_METRES[units.lower()]
+
+
+def require_plausible(
+    values_m: NDArray[np.floating],
+    name: str,
+    units: str,
+    path: str | Path,
+    plausible_m: tuple[float, float],
+) -> None:
+    """Refuse heights that cannot be metres of the sea surface, or that are all missing.
+
+    Args:
+        values_m: heights in m, NaN where missing.
+        name: of the variable, for messages.
+        units: of the variable, for messages.
+        path: the file, for messages.
+        plausible_m: (low, high): what one absolute height in a hundred exceeds must lie between;
+            the lower limit is for 50 values or more (a few may be small by chance).
+
+    Raises:
+        DataError: no finite value, wrong units, or single values beyond any sea (fill values that
+            the file does not declare).
+    """
+    flat = np.asarray(values_m).reshape(-1)
+    finite = np.isfinite(flat)
+    if not finite.any():
+        raise DataError(f"{path}: {name} holds no finite value; get the file again")
+    some = np.abs(flat[finite][:: 1 + int(finite.sum()) // _SAMPLE])
+    usual = float(np.quantile(some, 0.99))
+    low = plausible_m[0] if some.size >= _ENOUGH else 0.0
+    if not low <= usual <= plausible_m[1]:
         raise DataError(
-            f"{path}: {data.name} is said to be in {units}, but one absolute value in a hundred "
+            f"{path}: {name} is said to be in {units}, but one absolute value in a hundred "
             f"exceeds {usual:.3g} m, expected {plausible_m[0]} to {plausible_m[1]} m; correct the "
             "attribute `units`"
         )
-    return values
+    beyond = finite & (np.abs(flat, where=finite, out=np.zeros_like(flat)) > BEYOND_ANY_SEA_M)
+    if beyond.any():
+        raise DataError(
+            f"{path}: {int(beyond.sum())} values of {name} are beyond ±{BEYOND_ANY_SEA_M:g} m "
+            f"(such as {flat[beyond][0]:.3g} m): fill values? Declare them in its attribute "
+            "_FillValue"
+        )
 
 
 def to_instants(data: xr.DataArray, path: Path) -> NDArray[np.datetime64]:
@@ -107,7 +171,7 @@ def to_degrees(
 
 
 def sorted_without_duplicates(columns: dict[str, NDArray], path: Path) -> dict[str, NDArray]:
-    """Return samples sorted by time without exact duplicates; a log line says what was done.
+    """Return samples sorted by time without exact duplicates; a warning says what was done.
 
     Args:
         columns: arrays of one length without missing values; must hold "time". Samples equal in
@@ -128,7 +192,7 @@ def sorted_without_duplicates(columns: dict[str, NDArray], path: Path) -> dict[s
         same &= values[1:] == values[:-1]
     keep = np.concatenate([np.ones(min(time.size, 1), bool), ~same])
     if unsorted or same.any():
-        logger.info(
+        logger.warning(
             "%s: %s%d exact duplicates dropped",
             path,
             "samples sorted by time, " if unsorted else "",
@@ -200,3 +264,135 @@ def number_passes(
     turned = (direction[1:] != direction[:-1]) & (direction[:-1] != 0)
     starts = turned | (wait > gap_minutes * 60)
     return np.concatenate([[0], np.cumsum(starts)]).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be read; its module is imported when it is used.
+
+    Attributes:
+        title: what it is.
+        module: module of this package.
+        reader: its function that reads files of the data set.
+        sniffer: its function that knows them by their header.
+        gives: what the reader returns.
+        surface: what heights refer to.
+        stamps: what times stand for.
+    """
+
+    title: str
+    module: str
+    reader: str
+    sniffer: str
+    gives: Literal["tracks", "maps", "observations", "snapshots"]
+    surface: str
+    stamps: str
+
+    def read(self, path: str | Path, **options: Any) -> Any:
+        """Return what a file or folder holds; options and errors are those of the reader."""
+        return self._function(self.reader)(path, **options)
+
+    def owns(self, header: Any) -> bool:
+        """Return True when a file with this `opening.Header` belongs to the data set."""
+        return bool(self._function(self.sniffer)(header))
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        return getattr(import_module(f"{__name__}.{self.module}"), name)
+
+
+_MODEL, _TOPOGRAPHY = "model SSH (not an anomaly)", "absolute dynamic topography"
+_ANOMALY = "anomaly to the mean sea surface"
+_INSTANTS, _DAILY = "instants", "daily, 00:00 or 12:00"
+
+# The first that owns a file counts: the particular come before the general.
+SOURCES: dict[str, Source] = {
+    "starter": Source(
+        "4dvarnet-starter, gridded truth and observations",
+        "starter", "read_truth", "is_truth", "maps", _MODEL, _DAILY,
+    ),
+    "oceanbench_observations": Source(
+        "OceanBench registry, gridded observations",
+        "oceanbench", "read_observations", "is_observations", "observations", _MODEL, _DAILY,
+    ),
+    "oceanbench_truth": Source(
+        "OceanBench registry, gridded truth",
+        "oceanbench", "read_truth", "is_truth", "maps", _MODEL, _DAILY,
+    ),
+    "oceanbench_result": Source(
+        "OceanBench registry, maps of a method",
+        "oceanbench", "read_result", "is_result", "maps", f"{_MODEL} or {_TOPOGRAPHY}", _DAILY,
+    ),
+    "dc2020a_reference": Source(
+        "2020a challenge, hourly NATL60 reference",
+        "dc2020a", "read_reference", "is_reference", "maps", _MODEL, "hourly, hh:30",
+    ),
+    "dc2020a_observations": Source(
+        "2020a challenge, nadir or KaRIn observations",
+        "dc2020a", "read_observations", "is_observations", "tracks", _MODEL, _INSTANTS,
+    ),
+    "dc2020a_maps": Source(
+        "2020a challenge, maps of a method",
+        "dc2020a", "read_maps_of_method", "is_maps", "maps", _MODEL, _DAILY,
+    ),
+    "dc2021a_observations": Source(
+        "2021a challenge, along-track observations of 2017",
+        "dc2021a", "read_observations", "is_tracks", "tracks", _TOPOGRAPHY, _INSTANTS,
+    ),
+    "dc2021a_maps": Source(
+        "2021a challenge, maps of a method",
+        "dc2021a", "read_maps_of_method", "is_maps", "maps", _TOPOGRAPHY, _DAILY,
+    ),
+    "enatl60_daily": Source(
+        "eNATL60/NATL60 daily means on a regular grid",
+        "enatl60", "read_daily", "is_daily", "maps", _MODEL, _DAILY,
+    ),
+    "swot_l3": Source(
+        "SWOT KaRIn level 3, swaths",
+        "swot_l3", "read", "is_level3", "tracks", f"{_ANOMALY}; with mdt {_TOPOGRAPHY}", _INSTANTS,
+    ),
+    "swot_simulator": Source(
+        "SWOT simulator, swaths",
+        "swot_l3", "read_simulated", "is_simulated", "tracks", _MODEL, _INSTANTS,
+    ),
+    "enatl60_snapshots": Source(
+        "eNATL60/NATL60 snapshots on the native grid",
+        "enatl60", "read_snapshots", "is_snapshots", "snapshots", _MODEL, "hourly means, hh:30",
+    ),
+    "rads": Source(
+        "RADS along-track, several missions in a file",
+        "rads", "read", "is_tracks", "tracks", _ANOMALY, _INSTANTS,
+    ),
+    "cmems_l3": Source(
+        "Copernicus Marine (DUACS) along-track level 3",
+        "cmems_l3", "read", "is_tracks", "tracks", f"{_ANOMALY}; with mdt {_TOPOGRAPHY}", _INSTANTS,
+    ),
+    "duacs_l4": Source(
+        "DUACS/AVISO gridded level 4",
+        "duacs_l4", "read", "is_maps", "maps", f"{_ANOMALY} (sla) or {_TOPOGRAPHY} (adt)", "00:00",
+    ),
+    "curvilinear": Source(
+        "fields of a model on its native, curvilinear grid",
+        "enatl60", "read_snapshots", "is_curvilinear", "snapshots", _MODEL, _INSTANTS,
+    ),
+    "maps": Source(
+        "maps on a regular grid",
+        "generic", "read_any_maps", "is_maps", "maps", "as the height's name says", _DAILY,
+    ),
+    "tracks": Source(
+        "samples along tracks",
+        "generic", "read_any_tracks", "is_tracks", "tracks", "as the height's name says", _INSTANTS,
+    ),
+}  # fmt: skip
+
+
+def sniff(path: str | Path) -> str | None:
+    """Return which of `SOURCES` a NetCDF file belongs to, or None; only its header is read.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: empty, truncated or not NetCDF.
+    """
+    from pipeline_spde.data.sources.opening import read_header
+
+    header = read_header(path)
+    return next((name for name, source in SOURCES.items() if source.owns(header)), None)

@@ -7,13 +7,14 @@ the codes 0 CryoSat-2, 1 Jason-3, 2 SARAL, 3 Sentinel-3A.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pipeline_spde.config import DomainConfig
 from pipeline_spde.data.sources import (
     number_passes,
     require_overlap,
@@ -22,8 +23,10 @@ from pipeline_spde.data.sources import (
     to_instants,
     to_metres,
 )
+from pipeline_spde.data.sources.opening import Header, load_decoded
 from pipeline_spde.fields import Day, Tracks
-from pipeline_spde.files import DataError, load_netcdf, open_netcdf
+from pipeline_spde.files import DataError
+from pipeline_spde.periods import Period
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,15 @@ MISSION_CODES = {"cryosat2": 0, "jason3": 1, "saral": 2, "sentinel3a": 3}
 # One anomaly in a hundred exceeds 0.5 m in the North Atlantic; noise alone makes that 5 cm.
 PLAUSIBLE_SLA_M = (0.01, 3.0)
 _VARIABLES = ("time", "lat", "lon", "sla", "mission")
+# One altimeter alone meets a box of ten degrees every two days or so.
+_UNSEEN_DAYS = 7
+
+Days = NDArray[np.datetime64]
+
+
+def is_tracks(header: Header) -> bool:
+    """Return True for a file of this layout."""
+    return header.has(*_VARIABLES) and header.ndim("sla") == 1 and not header.has("obs_error")
 
 
 def read(
@@ -63,10 +75,7 @@ def read(
     """
     path = Path(path)
     _check_request(missions, error_m)
-    data = load_netcdf(path, _VARIABLES)
-    _check_layout(data, path)
-    columns = _complete_samples(data, path, missions)
-    columns = sorted_without_duplicates(columns, path)
+    columns = sorted_without_duplicates(_complete_samples(path, missions), path)
     passes = _pass_numbers(columns)
     keep = require_overlap(
         columns["time"], columns["lat"], columns["lon"], (lat, lon), period, path
@@ -91,15 +100,65 @@ def read(
     )
 
 
-def check(path: str | Path, missions: Sequence[str]) -> None:
-    """Refuse, without reading the samples, a file or missions that `read` would refuse.
+def check(path: str | Path, domain: DomainConfig) -> None:
+    """Refuse a file that cannot serve a domain before any work is done with it.
+
+    The samples are read, so that a damaged body, wrong units and heights that are none are found.
+    Then every mission must have samples in the box, the mapped ones together from end to end of
+    the periods of evaluation, validation and training, and each withheld one in the evaluation.
+
+    Args:
+        path: the file.
+        domain: its box, missions and periods.
 
     Raises:
         FileNotFoundError, DataError, ValueError: as in `read`.
+        DataError: samples are missing where the domain needs them.
     """
+    path, periods, available = Path(path), domain.periods, domain.periods.available
+    missions = (*domain.missions, *domain.withheld)
     _check_request(missions, error_m=1.0)
-    with open_netcdf(path, _VARIABLES) as data:
-        _check_layout(data, Path(path))
+    columns = _complete_samples(path, missions)
+    place = columns["time"], columns["lat"], columns["lon"]
+    box, whole = (domain.lat, domain.lon), (available.start, available.end)
+    held = require_overlap(*place, box, whole, path)
+    days = columns["time"][held].astype("datetime64[D]")
+    seen = {
+        name: np.unique(days[columns["mission"][held] == MISSION_CODES[name]]) for name in missions
+    }
+    for name in domain.missions:
+        _days_in({name: seen[name]}, available, "available", path)
+    for name in domain.withheld:
+        _days_in({name: seen[name]}, periods.evaluation, "evaluation", path)
+    mapped: dict[str, Days] = {name: seen[name] for name in domain.missions}
+    for key in ("evaluation", "validation", "train"):
+        if (period := getattr(periods, key)) is not None:
+            _require_ends(mapped, period, key, path)
+
+
+def _days_in(seen: Mapping[str, Days], period: Period, key: str, path: Path) -> Days:
+    """Return the days of a period on which some mission has samples; refuse none."""
+    days = np.unique(np.concatenate(list(seen.values())))
+    inside = days[(days >= np.datetime64(period.start)) & (days <= np.datetime64(period.end))]
+    if inside.size == 0:
+        found = f"only from {days[0]} to {days[-1]}" if days.size else "none at all"
+        raise DataError(
+            f"{path}: no sample of {', '.join(seen)} in the box in periods.{key} ({period}), "
+            f"{found}: choose other missions, days or box, or a file that holds them"
+        )
+    return inside
+
+
+def _require_ends(seen: Mapping[str, Days], period: Period, key: str, path: Path) -> None:
+    """Refuse samples that leave more than `_UNSEEN_DAYS` days at an end of a period unseen."""
+    days = _days_in(seen, period, key, path)
+    late = (days[0] - np.datetime64(period.start)).astype(int)
+    early = (np.datetime64(period.end) - days[-1]).astype(int)
+    if max(late, early) > _UNSEEN_DAYS:
+        raise DataError(
+            f"{path}: the samples of {', '.join(seen)} in the box run from {days[0]} to "
+            f"{days[-1]} only, periods.{key} is {period}: get the missing days or shorten it"
+        )
 
 
 def _check_request(missions: Sequence[str], error_m: float) -> None:
@@ -130,8 +189,10 @@ def _check_layout(data: xr.Dataset, path: Path) -> None:
             )
 
 
-def _complete_samples(data: xr.Dataset, path: Path, missions: Sequence[str]) -> dict[str, NDArray]:
+def _complete_samples(path: Path, missions: Sequence[str]) -> dict[str, NDArray]:
     """Return the samples of the missions that have an instant, a position and a height."""
+    data = load_decoded(path, _VARIABLES)
+    _check_layout(data, path)
     lat, lon = to_degrees(data["lat"], data["lon"], path)
     columns = {
         "time": to_instants(data["time"], path),
