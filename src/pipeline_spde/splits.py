@@ -6,14 +6,19 @@ that name the key, what is wrong and the days or values concerned.
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from itertools import combinations
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline_spde.periods import Task
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.trees import plain
 
 SHORTEST_EVALUATION = 5  # days
+MOST_MODES = 2500
+"""Waves of a basis that the SPDE filter can afford: matrices of twice this size every day."""
 
 
 def task_problems(config: Any) -> list[str]:
@@ -27,16 +32,24 @@ def task_problems(config: Any) -> list[str]:
             continue
         if task.lead is None and "persistence" in methods:
             problems.append(f"tasks.{name}: persistence is a forecast; use it with nrt or for<n>")
-        for key, days in (
+        windows = [
             ("model.window_days", config.model.window_days),
             ("oi_tuned.window_days", config.oi_tuned.window_days),
             ("spde_oi.window_days", config.spde_oi.window_days),
-        ):
+        ]
+        windows += [("unet.window_days", config.unet.window_days)] if "unet" in methods else []
+        for key, days in windows:
             if task.lead is not None and task.lead >= days:
                 problems.append(
                     f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window "
                     f"of {days} ({key})"
                 )
+        lag = max(config.spde.nll_lags)
+        if "4dvarnet_spde" in methods and lag >= config.model.window_days:
+            problems.append(
+                f"spde.nll_lags: a lag of {lag} days leaves one day of a window of "
+                f"{config.model.window_days} (model.window_days); use shorter lags"
+            )
         if len(set(methods)) != len(methods):
             problems.append(f"tasks.{name}: a method is named twice in {list(methods)}")
     return problems
@@ -46,6 +59,8 @@ def reach_days(config: Any, domain: Any) -> int:
     """Return how many days the windows used in a domain reach around their period."""
     windows = [config.model.window_days]
     named = {method for methods in config.tasks.values() for method in methods}
+    if "unet" in named:
+        windows.append(config.unet.window_days)
     if domain.mapped and named & {"oi_tuned", "persistence"}:
         windows.append(config.oi_tuned.window_days)
     if domain.mapped and "spde_oi" in named:
@@ -53,47 +68,118 @@ def reach_days(config: Any, domain: Any) -> int:
     return max(windows) // 2
 
 
+def _training_problems(config: Any, periods: Any) -> list[str]:
+    """Return why the networks of a `Config` cannot be trained in these periods."""
+    problems = []
+    named = {method for methods in config.tasks.values() for method in methods}
+    keys = {"4dvarnet": "model", "4dvarnet_spde": "model", "unet": "unet"}
+    for method, key in keys.items():
+        if method not in named:
+            continue
+        window = getattr(config, key).window_days
+        if periods.train is None:
+            problems.append(f"periods.train: needed to train {method}")
+        elif periods.train.days < window:
+            problems.append(
+                f"periods.train: {periods.train.days} days are less than one window of "
+                f"{window} ({key}.window_days)"
+            )
+    return problems
+
+
+def calibrated_days(domain: Any, task: Task, window_days: int) -> Period | None:
+    """Return the validation days on which the ensemble of a task is calibrated, None for none.
+
+    They are the targets whose windows reach at most half their length out of the period.
+    """
+    period: Period | None = domain.periods.validation
+    if period is None:
+        return None
+    late = max(-task.offsets(window_days)[0] - window_days // 2, 0)
+    start = period.start + timedelta(days=late)
+    return Period(start=start, end=period.end) if start <= period.end else None
+
+
+def mapped_days(domain: Any) -> Period:
+    """Return the days to map: those of the evaluation, on real tracks one more at each end.
+
+    Maps are for 12:00. A measurement of the first morning or the last evening lies between two
+    maps only with that further day; it is left out where the available days end.
+    """
+    evaluation: Period = domain.periods.evaluation
+    if domain.source == "twin":
+        return evaluation
+    return evaluation.padded(1).common(domain.periods.available) or evaluation
+
+
 def domain_problems(config: Any, domain: Any) -> list[str]:
     """Return the violations of the split rules and of references to other domains."""
+    half = reach_days(config, domain)
+    return [
+        *_availability_problems(domain.periods),
+        *_overlap_problems(domain, half),
+        *_embargo_problems(domain.periods, half),
+        *_need_problems(config, domain),
+        *_calibration_problems(config, domain),
+        *_reference_problems(config, domain),
+        *_pooling_problems(config, domain),
+        *_mode_problems(config, domain),
+    ]
+
+
+def _used(periods: Any) -> dict[str, Period]:
+    """Return the periods that a domain uses, by name."""
+    names = ("evaluation", "train", "validation")
+    return {name: period for name in names if (period := getattr(periods, name))}
+
+
+def _availability_problems(periods: Any) -> list[str]:
+    return [
+        f"periods.{name}: {period} reaches outside the available days {periods.available}"
+        for name, period in _used(periods).items()
+        if not periods.available.contains(period)
+    ]
+
+
+def _overlap_problems(domain: Any, half: int) -> list[str]:
+    """Return where a target day of one period is seen, through a window, by another period."""
+    used = _used(domain.periods)
+    targets = {**used, "evaluation": mapped_days(domain)}
     problems = []
-    periods, half = domain.periods, reach_days(config, domain)
-    used = {n: p for n in ("evaluation", "train", "validation") if (p := getattr(periods, n))}
-    for name, period in used.items():
-        if not periods.available.contains(period):
+    for first, second in combinations(used, 2):
+        clash = targets[first].padded(half).common(targets[second])
+        if clash:
+            beyond = "" if targets[first] == used[first] else ", mapped one day further"
             problems.append(
-                f"periods.{name}: {period} reaches outside the available days {periods.available}"
+                f"periods.{second}: {used[second]} comes within the half-window ({half} days) "
+                f"of periods.{first} ({used[first]}{beyond}): days {clash}"
             )
-    names = list(used)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            # a target day of one period must not be seen, through a patch, by the other
-            clash = used[first].padded(half).common(used[second])
-            if clash:
-                problems.append(
-                    f"periods.{second}: {used[second]} comes within the half-window ({half} days) "
-                    f"of periods.{first} ({used[first]}): days {clash}"
-                )
-    for name in ("train", "validation"):
-        period = used.get(name)
-        if period is None or periods.embargo is None:
-            continue
-        # training patches lie inside the period; validation targets are padded by a half-window
-        reach = period.padded(half) if name == "validation" else period
-        clash = reach.common(periods.embargo)
+    return problems
+
+
+def _embargo_problems(periods: Any, half: int) -> list[str]:
+    """Return where those who learn use embargoed days.
+
+    Training patches lie inside their period; validation targets are padded by a half-window.
+    """
+    if periods.embargo is None:
+        return []
+    problems = []
+    for name, margin in (("train", 0), ("validation", half)):
+        period = getattr(periods, name)
+        clash = period.padded(margin).common(periods.embargo) if period else None
         if clash:
             problems.append(
                 f"periods.{name}: {period}, counting the half-window of {half} days where it "
                 f"applies, uses embargoed days {clash} (periods.embargo: {periods.embargo})"
             )
-    trains = any("4dvarnet" in methods for methods in config.tasks.values())
-    if domain.model_from is None and trains:
-        if periods.train is None:
-            problems.append("periods.train: needed to train 4dvarnet")
-        elif periods.train.days < config.model.window_days:
-            problems.append(
-                f"periods.train: {periods.train.days} days are less than one window of "
-                f"{config.model.window_days} (model.window_days)"
-            )
+    return problems
+
+
+def _need_problems(config: Any, domain: Any) -> list[str]:
+    """Return which periods are missing or too short for what is to be made."""
+    periods = domain.periods
+    problems = [] if domain.model_from else _training_problems(config, periods)
     if periods.evaluation.days < SHORTEST_EVALUATION:
         problems.append(
             f"periods.evaluation: {periods.evaluation} is {periods.evaluation.days} days; spectra "
@@ -105,24 +191,90 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
         problems.append(
             "periods.validation: needed to fit oi_tuned and spde_oi and to choose the network"
         )
-    if domain.model_from is not None and domain.model_from not in config.domains:
+    return problems
+
+
+def _calibration_problems(config: Any, domain: Any) -> list[str]:
+    """Return the tasks whose ensembles a twin's validation period is too short to calibrate."""
+    validation, problems = domain.periods.validation, []
+    needed, window = config.ensembles.calibration_days, config.model.window_days
+    for name, methods in config.tasks.items():
+        if domain.source != "twin" or validation is None or "4dvarnet_spde" not in methods:
+            continue
+        try:
+            period = calibrated_days(domain, Task(name=name), window)
+        except ValidationError:
+            continue  # no such task: said already
+        days = period.days if period else 0
+        if days < needed:
+            problems.append(
+                f"periods.validation: {validation} holds {days} days to calibrate the ensemble for "
+                f"{name} on (windows of {window} days), {needed} are needed "
+                "(ensembles.calibration_days)"
+            )
+    return problems
+
+
+def _reference_problems(config: Any, domain: Any) -> list[str]:
+    """Return why the domain named by `model_from` has no network to give."""
+    if domain.model_from is None:
+        return []
+    if domain.model_from not in config.domains:
         known = ", ".join(config.domains)
-        problems.append(f"model_from: no domain {domain.model_from!r}; there are {known}")
-    elif domain.model_from is not None and config.domains[domain.model_from].model_from:
-        problems.append(
-            f"model_from: {domain.model_from!r} takes its own network from "
-            f"{config.domains[domain.model_from].model_from!r}; name a domain that trains one"
-        )
-    cells = {
-        axis: round((high - low) / domain.resolution)
-        for axis, (low, high) in (("lat", domain.lat), ("lon", domain.lon))
-    }
-    pooling = max(config.model.pooling, config.model.prior_pooling)
-    for axis, count in cells.items():
-        size = min(getattr(config.patches, axis), count)
-        if size % pooling:
+        return [f"model_from: no domain {domain.model_from!r}; there are {known}"]
+    source = config.domains[domain.model_from].model_from
+    if source:
+        return [
+            f"model_from: {domain.model_from!r} takes its own network from {source!r}; name a "
+            "domain that trains one"
+        ]
+    return []
+
+
+def _pooling_problems(config: Any, domain: Any) -> list[str]:
+    """Return the sides of patches that pooling does not divide; small domains cut patches short."""
+    poolings = {f"model.{key}": getattr(config.model, key) for key in ("pooling", "prior_pooling")}
+    if any("4dvarnet_spde" in methods for methods in config.tasks.values()):
+        poolings["spde.pooling"] = config.spde.pooling
+    problems = []
+    for axis, (low, high) in (("lat", domain.lat), ("lon", domain.lon)):
+        size = min(getattr(config.patches, axis), round((high - low) / domain.resolution))
+        unfit = {key: factor for key, factor in poolings.items() if size % factor}
+        if unfit:
             problems.append(
                 f"resolution: {size} cells of a patch along {axis} are not divisible by the "
-                f"pooling of {pooling} (model.pooling, model.prior_pooling)"
+                f"pooling of {max(unfit.values())} ({', '.join(unfit)})"
+            )
+    return problems
+
+
+def _mode_problems(config: Any, domain: Any) -> list[str]:
+    """Return the shortest wavelengths that leave more waves in the box than are affordable.
+
+    The box is counted as if it were all water: a quarter of land saves 2 % of the waves, half of
+    it a quarter.
+    """
+    named = {method for methods in config.tasks.values() for method in methods}
+    networks = {"4dvarnet": config.model, "unet": config.unet, "4dvarnet_spde": config.spde}
+    guess = any(name in named and own.start == "spde_oi" for name, own in networks.items())
+    guess = guess or "4dvarnet_spde" in named
+    keys = {
+        "spde_oi.shortest_km": guess or ("spde_oi" in named and domain.mapped),
+        "spde_oi.tuning_shortest_km": guess or ("spde_oi" in named and domain.mapped),
+        "first_guess.shortest_km": guess,
+        "ensembles.shortest_km": "4dvarnet_spde" in named and domain.mapped,
+    }
+    south, north = (math.sin(math.radians(edge)) for edge in domain.lat)
+    area = 6371.0**2 * (north - south) * math.radians(domain.lon[1] - domain.lon[0])
+    least = math.sqrt(math.pi * area / MOST_MODES)
+    problems = []
+    for key, used in keys.items():
+        section, name = key.split(".")
+        shortest = getattr(getattr(config, section), name)
+        if used and shortest < least:
+            problems.append(
+                f"{key}: {shortest:g} km leave {math.pi * area / shortest**2:.0f} waves in the box "
+                f"of this domain, {MOST_MODES} are affordable: set it to {math.ceil(least)} or "
+                "more, or choose a smaller box"
             )
     return problems

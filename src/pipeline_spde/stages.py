@@ -13,156 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_spde.config import (
+    NETWORK_CONFIGS,
     STAGE_VERSIONS,
-    Bounds,
+    AugmentedModelConfig,
     Config,
     DomainConfig,
+    EnsembleConfig,
     FigureConfig,
     MapRequest,
-    ObservationConfig,
-    OiTunedConfig,
-    PatchConfig,
     Periods,
-    ScoreConfig,
-    SpdeOiConfig,
-    StateModelConfig,
     TrainingConfig,
-    TwinConfig,
 )
-from pipeline_spde.periods import FrozenModel, Period, Task
+from pipeline_spde.periods import Task
+from pipeline_spde.splits import calibrated_days, mapped_days
+from pipeline_spde.stage_models import (
+    EnsembleStage,
+    FiguresStage,
+    FirstGuessStage,
+    FitStage,
+    LeadsStage,
+    MapsStage,
+    ObservationsStage,
+    ScoresStage,
+    Stage,
+    StatisticsStage,
+    TablesStage,
+    TracksStage,
+    TrainStage,
+    TruthStage,
+    TuneStage,
+    ZeroShotStage,
+)
 from pipeline_spde.trees import canonical, derived_seed
-
-
-class Stage(FrozenModel):
-    """Common to all stages."""
-
-    version: int
-    seed: int
-
-
-class TruthStage(Stage):
-    """Simulate the true ocean of a twin domain."""
-
-    lat: Bounds
-    lon: Bounds
-    resolution: float
-    available: Period
-    twin: TwinConfig
-
-
-class TracksStage(Stage):
-    """Sample the truth along real orbits, or read real tracks."""
-
-    source: str
-    lat: Bounds
-    lon: Bounds
-    available: Period
-    missions: tuple[str, ...]
-    withheld: tuple[str, ...]
-    observations: ObservationConfig
-
-
-class ObservationsStage(Stage):
-    """Bin the tracks of the mapped missions to daily cells."""
-
-    source: str
-    lat: Bounds
-    lon: Bounds
-    resolution: float
-    available: Period
-    missions: tuple[str, ...]
-    representativeness_m: float
-
-
-class StatisticsStage(Stage):
-    """Mean and deviation of the training period."""
-
-    source: str
-    lat: Bounds
-    lon: Bounds
-    resolution: float
-    period: Period
-    missions: tuple[str, ...]
-
-
-class TuneStage(Stage):
-    """Fit the parameters of oi_tuned on the validation period."""
-
-    task: Task
-    period: Period
-    oi_tuned: OiTunedConfig
-
-
-class FitStage(Stage):
-    """Fit the parameters of spde_oi: moments on the learning period, the rest on validation."""
-
-    task: Task
-    learning: Period
-    validation: Period
-    margin: float
-    spde_oi: SpdeOiConfig
-
-
-class TrainStage(Stage):
-    """Train the state model, or fine-tune it from another task or domain."""
-
-    task: Task
-    train: Period
-    validation: Period
-    model: StateModelConfig
-    training: TrainingConfig
-    patches: PatchConfig
-
-
-class MapsStage(Stage):
-    """Reconstruct the maps of one method."""
-
-    method: str
-    task: Task
-    request: MapRequest
-
-
-class ScoresStage(Stage):
-    """Score the maps of one method."""
-
-    task: Task
-    method: str
-    period: Period
-    margin: float
-    missions: tuple[str, ...]
-    withheld: tuple[str, ...]
-    scores: ScoreConfig
-    scores_seed: int
-    """Equal for all methods, so that their intervals come from the same draws."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return the keyword arguments that all scoring functions share."""
-        return {
-            "margin_degrees": self.margin,
-            "bootstrap_draws": self.scores.bootstrap_draws,
-            "bootstrap_block_days": self.scores.bootstrap_block_days,
-            "confidence": self.scores.confidence,
-            "seed": self.scores_seed,
-        }
-
-
-class TablesStage(Stage):
-    """Gather the scores of all methods."""
-
-    experiment: str
-
-
-class FiguresStage(Stage):
-    """Draw the figures of a domain and task."""
-
-    methods: tuple[str, ...]
-    days: tuple[date, ...]
-    lat: Bounds
-    lon: Bounds
-    period: Period
-    margin: float
-    dpi: int
-
 
 STAGES: dict[str, type[Stage]] = {
     "truth": TruthStage,
@@ -172,7 +54,16 @@ STAGES: dict[str, type[Stage]] = {
     "tune": TuneStage,
     "fit": FitStage,
     "train": TrainStage,
+    "zero_shot": ZeroShotStage,
     "transfer": TrainStage,
+    "train_unet": TrainStage,
+    "transfer_unet": TrainStage,
+    "train_spde": TrainStage,
+    "transfer_spde": TrainStage,
+    "first_guess": FirstGuessStage,
+    "calibrate": EnsembleStage,
+    "ensemble": EnsembleStage,
+    "leads": LeadsStage,
     "maps": MapsStage,
     "scores": ScoresStage,
     "tables": TablesStage,
@@ -202,85 +93,146 @@ def evaluation_days(domain: DomainConfig, figures: FigureConfig) -> tuple[date, 
 
 def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dict[str, Any]:
     """Return the keys of a stage beyond seed and version."""
+    if name not in STAGES:
+        raise ValueError(f"no stage {name!r}; there are {', '.join(STAGES)}")
     if name == "tables":
         return {"experiment": config.experiment}
     region = config.domains[domain]
+    if name in ("truth", "tracks", "observations", "statistics"):
+        return _data_tree(config, region, name)
+    own = {"task": {"name": task}}
+    match name:
+        case "tune":
+            return own | {"period": region.periods.validation, "oi_tuned": config.oi_tuned}
+        case "fit":
+            return own | _fit_tree(config, region)
+        case "zero_shot":
+            return own | {"model_from": region.model_from}
+        case "maps":
+            return own | {"method": method, "request": _request(config, region, method)}
+        case "first_guess":
+            return own | _first_guess_tree(config, region, task)
+        case "calibrate" | "ensemble":
+            return own | _ensemble_tree(config, region, name, Task(name=task), method)
+        case "leads":
+            return own | _leads_tree(config, region, Task(name=task), method)
+        case "scores":
+            return own | {"method": method} | _score_tree(config, region)
+        case "figures":
+            return {"methods": config.tasks.get(task, ())} | _figure_tree(config, region)
+        case _:
+            return own | _training(config, region, region.periods, name, task)
+
+
+def _data_tree(config: Config, region: DomainConfig, name: str) -> dict[str, Any]:
+    """Return the keys of a stage that makes data: truth, tracks, observations or statistics."""
     periods = region.periods
-    box = {"lat": region.lat, "lon": region.lon, "available": periods.available}
-    cells = {"lat": region.lat, "lon": region.lon, "resolution": region.resolution}
-    missions = {"missions": region.missions, "withheld": region.withheld}
+    box = {"lat": region.lat, "lon": region.lon}
+    cells = box | {"resolution": region.resolution}
+    mapped = {"source": region.source, "missions": region.missions}
     match name:
         case "truth":
-            return {**cells, "available": periods.available, "twin": config.twin}
+            return cells | {"available": periods.available, "twin": config.twin}
         case "tracks":
-            return {
-                **box, **missions, "source": region.source, "observations": config.observations
-            }  # fmt: skip
+            own = {"withheld": region.withheld, "observations": config.observations}
+            return box | mapped | own | {"available": periods.available}
         case "observations":
             share = config.observations.representativeness_m
-            return {
-                **cells,
-                "source": region.source,
-                "available": periods.available,
-                "missions": region.missions,
-                "representativeness_m": share,
-            }
-        case "statistics":
-            period = periods.train or periods.validation
-            return {
-                **cells,
-                "source": region.source,
-                "period": period,
-                "missions": region.missions,
-            }
-        case "tune":
-            return {
-                "task": {"name": task}, "period": periods.validation, "oi_tuned": config.oi_tuned
-            }  # fmt: skip
-        case "fit":
-            return {
-                "task": {"name": task},
-                "learning": periods.train or periods.validation,
-                "validation": periods.validation,
-                "margin": region.evaluation_margin,
-                "spde_oi": config.spde_oi,
-            }
-        case "train" | "transfer":
-            return {"task": {"name": task}, **_training(config, region, periods, name, task)}
-        case "maps":
-            return {
-                "method": method,
-                "task": {"name": task},
-                "request": _request(config, region, method),
-            }
-        case "scores":
-            return {
-                "task": {"name": task},
-                "method": method,
-                "period": periods.evaluation,
-                "margin": region.evaluation_margin,
-                **missions,
-                "scores": config.scores,
-                "scores_seed": derived_seed(config.seed, "scores"),
-            }
-        case "figures":
-            return {
-                "methods": config.tasks.get(task, ()),
-                "days": evaluation_days(region, config.figures),
-                "lat": region.lat,
-                "lon": region.lon,
-                "period": periods.evaluation,
-                "margin": region.evaluation_margin,
-                "dpi": config.figures.dpi,
-            }
-    raise ValueError(f"no stage {name!r}; there are {', '.join(STAGES)}")
+            own = {"available": periods.available, "representativeness_m": share}
+            return cells | mapped | own
+        case _:
+            return cells | mapped | {"period": periods.train or periods.validation}
+
+
+def _fit_tree(config: Config, region: DomainConfig) -> dict[str, Any]:
+    return {
+        "learning": region.periods.train or region.periods.validation,
+        "validation": region.periods.validation,
+        "margin": region.evaluation_margin,
+        "spde_oi": config.spde_oi,
+    }
+
+
+def _first_guess_tree(config: Config, region: DomainConfig, task: str) -> dict[str, Any]:
+    """Return the keys of the first guess: every period whose windows are trained on or mapped."""
+    learns = region.model_from is None or region.fine_tune_steps > 0
+    lead = Task(name=task).lead
+    return {
+        "window_days": config.model.window_days,
+        "train": region.periods.train if learns else None,
+        "validation": region.periods.validation if learns or region.source == "twin" else None,
+        "evaluation": mapped_days(region) if region.mapped else None,
+        "ahead_days": (lead or 0) if config.leads else 0,
+        "low_pass_km": config.spde_oi.low_pass_km,
+        "segment_days": config.spde_oi.segment_days,
+        "first_guess": config.first_guess,
+    }
+
+
+def _ensemble_tree(
+    config: Config, region: DomainConfig, name: str, task: Task, method: str
+) -> dict[str, Any]:
+    request, settings = _request(config, region, method), config.ensembles
+    if name == "calibrate":
+        period = calibrated_days(region, task, config.model.window_days)
+        request = request.model_copy(update={"period": period} if period else {})
+    else:  # used up by the calibration
+        default = EnsembleConfig.model_fields["calibration_days"].default
+        settings = settings.model_copy(update={"calibration_days": default})
+    return {
+        "method": method,
+        "margin": region.evaluation_margin,
+        "request": request,
+        "ensembles": settings,
+    }
+
+
+def _leads_tree(config: Config, region: DomainConfig, task: Task, method: str) -> dict[str, Any]:
+    return {
+        "method": method,
+        "leads": [lead for lead in config.leads if lead <= (task.lead or 0)],
+        "margin": region.evaluation_margin,
+        "request": _request(config, region, method),
+        "scores": config.scores,
+        "scores_seed": derived_seed(config.seed, "scores"),
+    }
+
+
+def _score_tree(config: Config, region: DomainConfig) -> dict[str, Any]:
+    return {
+        "period": region.periods.evaluation,
+        "margin": region.evaluation_margin,
+        "missions": region.missions,
+        "withheld": region.withheld,
+        "scores": config.scores,
+        "scores_seed": derived_seed(config.seed, "scores"),
+    }
+
+
+def _figure_tree(config: Config, region: DomainConfig) -> dict[str, Any]:
+    return {
+        "days": evaluation_days(region, config.figures),
+        "lat": region.lat,
+        "lon": region.lon,
+        "period": region.periods.evaluation,
+        "margin": region.evaluation_margin,
+        "dpi": config.figures.dpi,
+    }
 
 
 def _training(
     config: Config, region: DomainConfig, periods: Periods, name: str, task: str
 ) -> dict[str, Any]:
     training = config.training
-    if name == "transfer":
+    if name.endswith("spde"):
+        return {
+            "train": periods.train,
+            "validation": periods.validation,
+            "model": augmented_model(config),
+            "training": _spde_training(config, region, name, task),
+            "patches": config.patches,
+        }
+    if name.startswith("transfer"):
         update = {
             "steps": region.fine_tune_steps,
             "learning_rate": training.fine_tune_learning_rate,
@@ -299,10 +251,42 @@ def _training(
     return {
         "train": periods.train,
         "validation": periods.validation,
-        "model": config.model,
+        "model": config.unet if name.endswith("unet") else config.model,
         "training": training,
         "patches": config.patches,
     }
+
+
+def augmented_model(config: Config) -> AugmentedModelConfig:
+    """Return the network of 4dvarnet_spde: the state model of stage 1 and the settings of Θ."""
+    own = config.model.model_dump() | {"start": config.spde.start}
+    return AugmentedModelConfig(**own, spde=config.spde)
+
+
+def _spde_training(config: Config, region: DomainConfig, name: str, task: str) -> TrainingConfig:
+    """Return the training of stage 2, or its fine-tuning for a task or a domain."""
+    settings = config.spde
+    update: dict[str, Any] = {
+        "steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "validate_every": settings.validate_every,
+    }
+    if name.startswith("transfer") or task != "mapping":
+        transfer = name.startswith("transfer")
+        update |= {
+            "steps": region.fine_tune_steps if transfer else settings.fine_tune_steps,
+            "learning_rate": settings.fine_tune_learning_rate,
+        }
+    unused = TrainingConfig.model_fields
+    for key in ("fine_tune_steps", "fine_tune_learning_rate"):
+        update[key] = unused[key].default
+    return config.training.model_copy(update=update)
+
+
+def needs_first_guess(config: Config, method: str) -> bool:
+    """Return True for methods whose network starts from the exact SPDE analysis."""
+    starts = {"4dvarnet": config.model.start, "unet": config.unet.start}
+    return method == "4dvarnet_spde" or starts.get(method) == "spde_oi"
 
 
 def _request(config: Config, region: DomainConfig, method: str) -> MapRequest:
@@ -312,10 +296,12 @@ def _request(config: Config, region: DomainConfig, method: str) -> MapRequest:
         "oi_tuned": {"oi_tuned": config.oi_tuned},
         "spde_oi": {"spde_oi": config.spde_oi},
         "persistence": {"oi_tuned": config.oi_tuned},
+        "unet": {"patches": config.patches},
         "4dvarnet": {"patches": config.patches},
+        "4dvarnet_spde": {"patches": config.patches, "spde_oi": config.spde_oi},
     }
     seed = derived_seed(config.seed, "maps")
-    return MapRequest(period=region.periods.evaluation, seed=seed, **own[method])
+    return MapRequest(period=mapped_days(region), seed=seed, **own[method])
 
 
 def tracking_json(config: Config) -> str:
@@ -350,17 +336,37 @@ def figure_names(config: Config) -> list[str]:
         simulated = domain.source == "twin"
         found += [f"{name}/coverage.png", f"{name}/tracks.png"]
         found += [f"{name}/truth.png"] if simulated else []
+        found += [f"{name}/uncertainty.png"] if ensemble_tasks(config) else []
         for task, methods in config.tasks.items():
             kinds = ["maps", "series", *(["speed"] if task == "mapping" else [])]
             kinds += ["contours", "psd"] if simulated else []
             kinds += ["std"] if {"oi_tuned", "spde_oi"} & set(methods) else []
+            spread = {"oi_tuned", "spde_oi", "4dvarnet_spde"} & set(methods)
+            kinds += ["calibration"] if spread else []
             kinds += ["parameters"] if "spde_oi" in methods else []
-            if "4dvarnet" in methods and (domain.model_from is None or domain.fine_tune_steps):
+            if trained_methods(config, name, task):
                 kinds.append("training")
+            kinds += ["theta", "members"] if task in ensemble_tasks(config) else []
+            if config.leads and simulated and task.startswith("for"):
+                kinds.append("leads")
             found += [f"{name}/{task}/{kind}.png" for kind in kinds]
             if config.figures.animation and task == "mapping":
-                found.append(f"{name}/{task}/animation.gif")
+                films = ["animation", *(["ensemble"] if task in ensemble_tasks(config) else [])]
+                found += [f"{name}/{task}/{film}.gif" for film in films]
     return found
+
+
+def ensemble_tasks(config: Config) -> list[str]:
+    """Return the tasks with an ensemble of 4dvarnet_spde, whose uncertainty is drawn."""
+    return [task for task, methods in config.tasks.items() if "4dvarnet_spde" in methods]
+
+
+def trained_methods(config: Config, domain: str, task: str) -> list[str]:
+    """Return the methods of a task whose networks learn in this domain, in the order of tables."""
+    region = config.domains[domain]
+    if region.model_from is not None and not region.fine_tune_steps:
+        return []  # zero-shot: the networks of another domain as they are
+    return [method for method in config.tasks[task] if method in NETWORK_CONFIGS]
 
 
 def results_folder(config: Config) -> Path:

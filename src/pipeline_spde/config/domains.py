@@ -1,0 +1,129 @@
+"""A region, its truth or real data, its observing system and its calendar."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline_spde.config.types import Bounds, Longitudes, MissionName, Positive
+from pipeline_spde.periods import FrozenModel, Period
+
+
+class Periods(FrozenModel):
+    """The calendar of a domain. Defaults: the NATL60 challenge (2020a)."""
+
+    available: Period = Period(start=date(2012, 10, 1), end=date(2013, 9, 30))
+    evaluation: Period = Period(start=date(2012, 10, 22), end=date(2012, 12, 2))
+    embargo: Period | None = Period(start=date(2012, 12, 3), end=date(2013, 1, 1))
+    train: Period | None = Period(start=date(2013, 2, 25), end=date(2013, 9, 30))
+    validation: Period | None = Period(start=date(2013, 1, 9), end=date(2013, 2, 17))
+
+
+class TwinConfig(FrozenModel):
+    """The simulated two-layer quasi-geostrophic ocean (data/twin.py)."""
+
+    nodes: int | None = Field(None, ge=32, le=2048)
+    """Grid points per side of the periodic box; None: chosen from the domain's resolution."""
+    side_km: Positive = 1440.0
+    deformation_radius_km: Positive = 38.0
+    jet_speed: Positive = 0.7
+    """Target speed of the upper-layer mean jet relative to the lower layer, m/s."""
+    jet_width_km: Positive = 80.0
+    spin_up_days: int = Field(600, ge=0)
+    time_step_s: Positive | None = None
+    """None: chosen from the CFL limit."""
+    bottom_drag_days: Positive = 8.0
+    relaxation_days: Positive = 30.0
+    """Time in which the zonal mean of the upper layer is drawn back to the jet."""
+    thickness_ratio: Positive = 0.25
+    """Depth of the upper layer over that of the lower one."""
+
+
+class ObservationConfig(FrozenModel):
+    """Sampling and noise of simulated observations; binning of all observations."""
+
+    nadir_noise_m: Positive = 0.02
+    """White noise of a 1-Hz nadir sample (standard deviation)."""
+    karin_noise_factor: Positive = 1.0
+    """Multiplies the KaRIn height noise of the swath simulator (2 m waves)."""
+    karin_along_km: Positive = 7.0
+    karin_across_km: Positive = 5.0
+    """Posting of simulated swath samples; their noise is that of the mean over such a pixel."""
+    representativeness_m: float = Field(0.02, ge=0)
+    """Standard deviation of (sample − daily cell mean) that is not instrument noise."""
+
+
+class DomainConfig(FrozenModel):
+    """One region, its truth or real data, its observing system and its calendar."""
+
+    source: Literal["twin", "rads"] = "twin"
+    lat: Bounds = (32.0, 44.0)
+    lon: Longitudes = (-66.0, -54.0)
+    """Degrees east on any circle; kept with the west in [-180, 180)."""
+    resolution: Positive = 0.2
+    """Cell size in degrees."""
+    evaluation_margin: float = Field(1.0, ge=0)
+    """Degrees cut off each side before scoring (the challenge scores 10°×10° of 12°×12°)."""
+    periods: Periods = Periods()
+    missions: tuple[MissionName, ...] = (
+        "topex_interleaved",
+        "jason1",
+        "geosat_follow_on",
+        "envisat",
+        "swot_nadir",
+        "swot_karin",
+    )
+    """Missions that are mapped."""
+    withheld: tuple[MissionName, ...] = ()
+    """Missions that only score the maps (real data); never mapped, never trained on."""
+    tracks_file: Path | None = None
+    """Real along-track file (source: rads). A relative path is looked up from the working folder,
+    then from $PIPELINE_SPDE_DATA."""
+    model_from: str | None = None
+    """Name of the domain whose trained networks are used here (zero-shot transfer)."""
+    fine_tune_steps: int = Field(0, ge=0)
+    """Optimiser steps of fine-tuning after a transfer; 0: zero-shot."""
+    mapped: bool = True
+    """False: the domain is only trained on; no maps, scores or figures of it are made."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DomainConfig:
+        if self.lat[0] < -90 or self.lat[1] > 90:
+            raise ValueError(f"lat: must lie within [-90, 90], got {list(self.lat)}")
+        if self.lon[1] - self.lon[0] > 360:
+            raise ValueError(f"lon: spans more than 360 degrees, got {list(self.lon)}")
+        for name in ("lat", "lon"):
+            low, high = getattr(self, name)
+            cells = (high - low) / self.resolution
+            if abs(cells - round(cells)) > 1e-6:
+                raise ValueError(
+                    f"{name}: {high - low} degrees are not a whole number of cells of "
+                    f"{self.resolution} degrees (resolution)"
+                )
+            if high - low <= 2 * self.evaluation_margin:
+                raise ValueError(f"evaluation_margin: {self.evaluation_margin} leaves no {name}")
+        both = sorted(set(self.missions) & set(self.withheld))
+        if both:
+            raise ValueError(f"withheld: {both} are also in missions; a mission is one or other")
+        if not self.missions:
+            raise ValueError("missions: name at least one")
+        if self.source == "twin" and self.withheld:
+            raise ValueError(
+                "withheld: a twin is scored against its truth; leave this for real data"
+            )
+        if len(set(self.missions)) != len(self.missions):
+            raise ValueError(f"missions: one is named twice in {list(self.missions)}")
+        if self.source == "rads" and self.tracks_file is None:
+            raise ValueError("tracks_file: source rads needs the path of the along-track file")
+        if self.source == "rads" and not self.withheld:
+            raise ValueError("withheld: source rads has no truth; name the mission that scores")
+        if self.source == "rads" and self.model_from is None:
+            raise ValueError("model_from: source rads has no truth to train on; name a twin domain")
+        if self.source == "rads" and self.fine_tune_steps:
+            raise ValueError("fine_tune_steps: source rads has no truth to fine-tune on; use 0")
+        if self.fine_tune_steps and self.model_from is None:
+            raise ValueError("fine_tune_steps: nothing to fine-tune; name a domain in model_from")
+        return self

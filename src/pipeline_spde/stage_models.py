@@ -1,0 +1,212 @@
+"""The models of the stages: what the parameters of each rule hold, and what its script reads."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pipeline_spde.config import (
+    AnyNetworkConfig,
+    Bounds,
+    EnsembleConfig,
+    FirstGuessConfig,
+    MapRequest,
+    ObservationConfig,
+    OiTunedConfig,
+    PatchConfig,
+    ScoreConfig,
+    SpdeOiConfig,
+    TrainingConfig,
+    TwinConfig,
+)
+from pipeline_spde.periods import FrozenModel, Period, Task
+
+
+class Stage(FrozenModel):
+    """Common to all stages."""
+
+    version: int
+    seed: int
+
+
+class TruthStage(Stage):
+    """Simulate the true ocean of a twin domain."""
+
+    lat: Bounds
+    lon: Bounds
+    resolution: float
+    available: Period
+    twin: TwinConfig
+
+
+class TracksStage(Stage):
+    """Sample the truth along real orbits, or read real tracks."""
+
+    source: str
+    lat: Bounds
+    lon: Bounds
+    available: Period
+    missions: tuple[str, ...]
+    withheld: tuple[str, ...]
+    observations: ObservationConfig
+
+
+class ObservationsStage(Stage):
+    """Bin the tracks of the mapped missions to daily cells."""
+
+    source: str
+    lat: Bounds
+    lon: Bounds
+    resolution: float
+    available: Period
+    missions: tuple[str, ...]
+    representativeness_m: float
+
+
+class StatisticsStage(Stage):
+    """Mean and deviation of the training period."""
+
+    source: str
+    lat: Bounds
+    lon: Bounds
+    resolution: float
+    period: Period
+    missions: tuple[str, ...]
+
+
+class TuneStage(Stage):
+    """Fit the parameters of oi_tuned on the validation period."""
+
+    task: Task
+    period: Period
+    oi_tuned: OiTunedConfig
+
+
+class FitStage(Stage):
+    """Fit the parameters of spde_oi: moments on the learning period, the rest on validation."""
+
+    task: Task
+    learning: Period
+    validation: Period
+    margin: float
+    spde_oi: SpdeOiConfig
+
+
+class FirstGuessStage(Stage):
+    """Interpolate the windows that the neural solvers start from."""
+
+    task: Task
+    window_days: int
+    train: Period | None
+    validation: Period | None
+    evaluation: Period | None
+    ahead_days: int
+    """Targets beyond the evaluation period: the lead-time curves need their windows."""
+    low_pass_km: float
+    segment_days: int
+    first_guess: FirstGuessConfig
+
+    def periods(self) -> dict[str, Period]:
+        """Return the periods that windows are needed of, by their use."""
+        named = {"train": self.train, "validation": self.validation, "evaluation": self.evaluation}
+        return {use: period for use, period in named.items() if period is not None}
+
+
+class EnsembleStage(Stage):
+    """Simulate an ensemble: on validation days to calibrate it, on the days mapped to use it."""
+
+    task: Task
+    method: str
+    margin: float
+    request: MapRequest
+    ensembles: EnsembleConfig
+
+
+class LeadsStage(Stage):
+    """Map and score several lead times with the model of one forecast task."""
+
+    task: Task
+    method: str
+    leads: tuple[int, ...]
+    margin: float
+    request: MapRequest
+    scores: ScoreConfig
+    scores_seed: int
+    """Equal for all methods, so that their intervals come from the same draws."""
+
+    def resampling(self) -> dict[str, Any]:
+        """Return the arguments of the resampling that makes the intervals."""
+        return {
+            "draws": self.scores.bootstrap_draws,
+            "block_days": self.scores.bootstrap_block_days,
+            "confidence": self.scores.confidence,
+            "seed": self.scores_seed,
+        }
+
+
+class TrainStage(Stage):
+    """Train a network, or fine-tune it from another task or domain."""
+
+    task: Task
+    train: Period
+    validation: Period
+    model: AnyNetworkConfig
+    training: TrainingConfig
+    patches: PatchConfig
+
+
+class ZeroShotStage(Stage):
+    """Take over the network of another domain as it is."""
+
+    task: Task
+    model_from: str
+
+
+class MapsStage(Stage):
+    """Reconstruct the maps of one method."""
+
+    method: str
+    task: Task
+    request: MapRequest
+
+
+class ScoresStage(Stage):
+    """Score the maps of one method."""
+
+    task: Task
+    method: str
+    period: Period
+    margin: float
+    missions: tuple[str, ...]
+    withheld: tuple[str, ...]
+    scores: ScoreConfig
+    scores_seed: int
+    """Equal for all methods, so that their intervals come from the same draws."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keyword arguments that all scoring functions share."""
+        return {
+            "margin_degrees": self.margin,
+            "bootstrap_draws": self.scores.bootstrap_draws,
+            "bootstrap_block_days": self.scores.bootstrap_block_days,
+            "confidence": self.scores.confidence,
+            "seed": self.scores_seed,
+        }
+
+
+class TablesStage(Stage):
+    """Gather the scores of all methods."""
+
+    experiment: str
+
+
+class FiguresStage(Stage):
+    """Draw the figures of a domain and task."""
+
+    methods: tuple[str, ...]
+    days: tuple[date, ...]
+    lat: Bounds
+    lon: Bounds
+    period: Period
+    margin: float
+    dpi: int

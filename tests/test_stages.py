@@ -1,0 +1,65 @@
+"""What each stage is told: nothing it does not depend on, and every day it must make."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline_spde.config import Config, EnsembleConfig, load_files
+from pipeline_spde.stages import STAGES, stage_json
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def real_gulf_stream() -> Config:
+    return load_files(ROOT / "config.yaml", ROOT / "config" / "gulfstream_ose.yaml")
+
+
+@pytest.mark.parametrize("method", ["oi_tuned", "spde_oi", "4dvarnet"])
+def test_maps_on_real_tracks_reach_beyond_the_last_evening_that_is_scored(method):
+    config = real_gulf_stream()
+    maps = json.loads(stage_json(config, "maps", "gulfstream_2022", "mapping", method))
+    scores = json.loads(stage_json(config, "scores", "gulfstream_2022", "mapping", method))
+    assert scores["period"] == {"start": "2022-04-02", "end": "2022-07-01"}
+    # the data begin on 2 April: no map of 1 April
+    assert maps["request"]["period"] == {"start": "2022-04-02", "end": "2022-07-02"}
+
+
+def test_maps_of_a_twin_are_those_of_the_scored_days():
+    config = load_files(ROOT / "config.yaml")
+    maps = json.loads(stage_json(config, "maps", "gulfstream", "mapping", "oi"))
+    scores = json.loads(stage_json(config, "scores", "gulfstream", "mapping", "oi"))
+    assert maps["request"]["period"] == scores["period"]
+
+
+def test_a_network_that_is_used_as_it_is_says_where_it_comes_from():
+    text = stage_json(real_gulf_stream(), "zero_shot", "gulfstream_2022", "mapping")
+    assert json.loads(text)["model_from"] == "gulfstream"
+
+
+def test_a_stage_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(ValueError, match=r"no stage 'map'; there are .*maps"):
+        stage_json(Config(), "map", "gulfstream")
+
+
+def test_every_stage_has_its_part_of_the_configuration():
+    config = Config()
+    for name, model in STAGES.items():
+        if name == "zero_shot" or name.startswith("transfer"):
+            continue  # of domains that take over a network
+        text = stage_json(config, name, "gulfstream", "mapping", "oi_tuned")
+        assert model.model_validate_json(text).version >= 1
+
+
+def test_only_the_calibration_depends_on_how_many_days_it_needs():
+    first, second = (
+        load_files(ROOT / "config.yaml").model_copy(
+            update={"ensembles": EnsembleConfig(calibration_days=days)}
+        )
+        for days in (20, 25)
+    )
+    where = ("gulfstream", "for4", "4dvarnet_spde")
+    assert stage_json(first, "ensemble", *where) == stage_json(second, "ensemble", *where)
+    assert stage_json(first, "calibrate", *where) != stage_json(second, "calibrate", *where)
