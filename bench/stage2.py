@@ -4,8 +4,8 @@
 
 A step is forward, loss with the exact log-determinant of the truth, and backward, for a batch of 2
 windows of 15 days, float32, on one thread (or the GPU where there is one). The share of the prior
-is one minus the time of the same step of the state solver alone. Published: 18–20 s per batch of 2 at
-120 x 120 on an A100.
+is one minus the time of the same step of the state solver alone. Published: 18–20 s per batch of 2
+at 120 x 120 on an A100.
 """
 
 from __future__ import annotations
@@ -82,10 +82,9 @@ def main() -> None:
     torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = []
-    print(
-        "| cells | pooling of the prior | step, s (least … most) | state alone, s | share | peak, MiB |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
+    columns = ("cells", "pooling", "step, s (least … most)", "state alone, s", "share", "peak, MiB")
+    print("|", " | ".join(columns), "|")
+    print("|", " | ".join("---" for _ in columns), "|")
     for size in options.sizes:
         truth, inputs = windows(size, device)
         plain = StateModelConfig(start="spde_oi")

@@ -6,7 +6,8 @@ imported when used, so that reading the registry (as the workflow does) costs no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,19 @@ class Method:
         tuning: "task" when it reads the parameters fitted for its own task, the name of another
             task when it reads that one's, "" when it has no fitted parameters.
         fitted: name of the file of fitted parameters.
-        checkpoint: True when it needs a trained network.
+        checkpoint: name of the file of its trained network, "" when it has none.
+        curve: name of the file of the network's training curve.
+        options: further arguments of its function `reconstruct`.
+        ensemble: True when it has an ensemble of members.
     """
 
     module: str
     tuning: str = ""
     fitted: str = "oi_tuned.json"
-    checkpoint: bool = False
+    checkpoint: str = ""
+    curve: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    ensemble: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -40,7 +47,20 @@ METHODS: dict[str, Method] = {
     "oi_tuned": Method("pipeline_spde.baselines.oi_tuned", tuning="task"),
     "spde_oi": Method("pipeline_spde.baselines.spde_oi", tuning="task", fitted="spde_oi.nc"),
     "persistence": Method("pipeline_spde.baselines.persistence", tuning="nrt"),
-    "4dvarnet": Method("pipeline_spde.reconstruct", checkpoint=True),
+    "unet": Method(
+        "pipeline_spde.reconstruct",
+        checkpoint="unet.ckpt",
+        curve="unet.csv",
+        options={"method": "unet"},
+    ),
+    "4dvarnet": Method("pipeline_spde.reconstruct", checkpoint="state.ckpt", curve="training.csv"),
+    "4dvarnet_spde": Method(
+        "pipeline_spde.reconstruct",
+        checkpoint="spde.ckpt",
+        curve="spde.csv",
+        options={"method": "4dvarnet_spde"},
+        ensemble=True,
+    ),
 }
 
 
@@ -68,5 +88,39 @@ def reconstruct(
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
     module = import_module(METHODS[method].module)
-    maps: Maps = module.reconstruct(observations, grid, task, config)
+    maps: Maps = module.reconstruct(observations, grid, task, config, **METHODS[method].options)
     return maps
+
+
+def reconstruct_leads(
+    method: str,
+    observations: Observations,
+    grid: Grid,
+    task: Task,
+    config: MapRequest,
+    leads: Sequence[int],
+) -> Mapping[int, Maps]:
+    """Return the maps of several lead times, all with the model or the parameters of one task.
+
+    Args:
+        method: a key of `METHODS`.
+        observations: what the method may see; never the truth.
+        grid: where the maps are wanted.
+        task: for{n}.
+        config: days, parameters and files of the method for this task.
+        leads: lead times in days, from 0 to n.
+    """
+    from pipeline_spde.periods import Task
+
+    module = import_module(METHODS[method].module)
+    if hasattr(module, "reconstruct_leads"):
+        options = METHODS[method].options
+        found: Mapping[int, Maps] = module.reconstruct_leads(
+            observations, grid, task, config, leads=leads, **options
+        )
+        return found
+    names = {lead: f"for{lead}" if lead else "nrt" for lead in leads}
+    return {
+        lead: reconstruct(method, observations, grid, Task(name=name), config)
+        for lead, name in names.items()
+    }

@@ -1,22 +1,27 @@
-"""Maps from observations with a trained 4DVarNet: every target day of a period, a whole domain."""
+"""Maps from observations with a trained network: every target day of a period, a whole domain."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
-from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import MapRequest
-from pipeline_spde.data.patches import Blender, Patches, Triple
-from pipeline_spde.data.windows import WindowCutter, ocean_columns, on_days, patch_plan
+from pipeline_spde.assimilation.spde_solver import SpdeSolver
+from pipeline_spde.config import MapRequest, StateModelConfig
+from pipeline_spde.data.patches import Blender, Triple
+from pipeline_spde.data.windows import Inputs, WindowCutter, ocean_columns, on_days, patch_plan
 from pipeline_spde.fields import GriddedObservations, Maps, Observations, daily_stamps
+from pipeline_spde.first_guess import FirstGuess
 from pipeline_spde.grids import Grid
-from pipeline_spde.periods import Task
+from pipeline_spde.networks import needs_first_guess, trained
+from pipeline_spde.periods import Period, Task
+from pipeline_spde.theta_days import ThetaBlend, ThetaDays
 
 logger = logging.getLogger(__name__)
 
@@ -24,83 +29,185 @@ _SPACING_WARNING = 0.25
 """Relative difference of cell size from the training's beyond which a warning is given."""
 
 
-def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapRequest) -> Maps:
-    """Return the daily maps of a trained 4DVarNet (`config.checkpoint`).
+def reconstruct(
+    observations: Observations,
+    grid: Grid,
+    task: Task,
+    config: MapRequest,
+    method: str = StateModelConfig.method,
+) -> Maps:
+    """Return the daily maps of a trained network (`config.checkpoint`).
 
     The domain's own mean is removed and added back; anomalies are normalised with the statistics
     of the checkpoint. Every target day has its own window; patches are blended in space. Days
-    without observations count as unobserved.
+    without observations count as unobserved. 4dvarnet_spde gives the parameters of its prior too.
 
     Args:
         observations: gridded observations and the mean of the learning period.
         grid: their grid, with land.
         task: the one the network was trained for.
-        config: period, checkpoint, patches and batch size.
+        config: period, checkpoint, first guess, patches and batch size.
+        method: "4dvarnet", "unet" or "4dvarnet_spde", the network that is expected.
 
     Raises:
-        ValueError: no checkpoint named, another task, grids that differ.
-        FileNotFoundError, DataError: the checkpoint is missing or unusable.
+        ValueError: no checkpoint named, another task or network, grids that differ.
+        FileNotFoundError, DataError: the checkpoint or the first guess is missing or unusable.
     """
-    if config.checkpoint is None:
-        raise ValueError("4dvarnet needs a trained network: set `checkpoint` to its file")
-    checkpoint = StateCheckpoint.load(config.checkpoint)
-    gridded = observations.gridded
-    _check(checkpoint, gridded, grid, task, config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    solver = checkpoint.solver().to(device)
-    cutter = _cutter(observations, grid, task, checkpoint, config)
-    blender = _blend(solver, cutter, task, config, device)
-    anomaly, covered = blender.result()
-    if not covered[:, grid.ocean].all():
-        raise RuntimeError("some ocean cells lie in no patch; please report this as a defect")
-    total = anomaly * checkpoint.std + observations.mean
-    height = np.where(grid.ocean, total, np.nan).astype(np.float32)
-    stamps = daily_stamps(config.period.start, config.period.end)
-    return Maps(time=stamps, grid=grid, height=height, quantity=gridded.quantity)
+    maps, days = reconstruct_with_theta(observations, grid, task, config, method)
+    if days is None:
+        return maps
+    return maps.with_parameters(days.fields(config.period))
 
 
-def _cutter(
+def reconstruct_with_theta(
     observations: Observations,
     grid: Grid,
     task: Task,
-    checkpoint: StateCheckpoint,
     config: MapRequest,
-) -> WindowCutter:
-    """Return the cutter of one window per target day."""
-    window = checkpoint.model.window_days
-    offsets = task.offsets(window)
-    first = config.period.start + timedelta(days=offsets[0])
-    daily = on_days(observations.gridded, first, config.period.end + timedelta(days=offsets[-1]))
-    plan = patch_plan(grid, daily.time.size, window, config.patches, 1)
-    return WindowCutter(daily, grid, observations.mean, checkpoint.std, task, plan)
+    method: str,
+    guess: FirstGuess | None = None,
+) -> tuple[Maps, ThetaDays | None]:
+    """Return the maps, and Θ of every day that their windows see (None without parameters).
+
+    Arguments and errors as for `reconstruct`; `guess` replaces the file of `config.first_guess`.
+    """
+    session = _Session(observations, grid, task, config, method, guess)
+    theta = session.theta_blend()
+    (state,) = session.sweep([session.target_index], theta)
+    return session.maps(state), None if theta is None else theta.result()
 
 
-def _blend(
-    solver: StateSolver,
-    cutter: WindowCutter,
+def reconstruct_leads(
+    observations: Observations,
+    grid: Grid,
     task: Task,
     config: MapRequest,
-    device: torch.device,
-) -> Blender:
-    """Return the blend of the target days of all windows, normalised anomalies."""
-    plan = cutter.plan
-    # target day number d belongs to the window that starts at day d of the padded axis
-    targets = Patches(
-        (config.period.days, *plan.shape[1:]),
-        (1, *plan.size[1:]),
-        (tuple(range(config.period.days)), *plan.starts[1:]),
-        plan.periodic,
-    )
-    blender = Blender(targets)
-    index = task.target_index(plan.size[0])
-    with torch.no_grad():
-        for places in _batches(cutter, config.batch_size):
-            inputs = cutter.inputs(places)
-            tensors = [tensor.to(device) for tensor in inputs[:4]]
-            state = solver(*tensors, spacing_km=inputs.spacing_km)[:, index]
-            for place, values in zip(places, state.cpu().numpy().astype(np.float64), strict=True):
-                blender.add(values[None], place)
-    return blender
+    leads: Sequence[int],
+    method: str = StateModelConfig.method,
+) -> dict[int, Maps]:
+    """Return the maps of several lead times from the network of one forecast task.
+
+    A window of for{n} holds the analysis of its last observed day (lead 0) and the days up to n
+    ahead. For every day of the period and every lead the window is taken whose last observed day
+    is that many days before it.
+
+    Args:
+        observations: as for `reconstruct`.
+        grid: as for `reconstruct`.
+        task: for{n}, the task the network was trained for.
+        config: as for `reconstruct`.
+        leads: lead times in days, from 0 to n.
+        method: name of the network's method.
+
+    Raises:
+        ValueError: the task is no forecast, or a lead beyond its own; else as for `reconstruct`.
+    """
+    longest = task.lead
+    if longest is None or min(leads) < 0 or max(leads) > longest:
+        raise ValueError(f"leads {list(leads)} do not fit the task {task.name}; use 0 … {longest}")
+    period = config.period
+    later = Period(start=period.start, end=period.end + timedelta(days=longest - min(leads)))
+    longer = config.model_copy(update={"period": later})
+    session = _Session(observations, grid, task, longer, method)
+    states = session.sweep([session.target_index - (longest - lead) for lead in leads], None)
+    found = {}
+    for lead, state in zip(leads, states, strict=True):
+        # the window of target d holds lead ℓ on day d − (n − ℓ)
+        ahead = longest - lead
+        found[lead] = session.maps(state[ahead : ahead + period.days], period)
+    return found
+
+
+class _Session:
+    """A trained network, and the windows of one reconstruction."""
+
+    def __init__(
+        self,
+        observations: Observations,
+        grid: Grid,
+        task: Task,
+        config: MapRequest,
+        method: str,
+        guess: FirstGuess | None = None,
+    ) -> None:
+        if config.checkpoint is None:
+            raise ValueError(f"{method} needs a trained network: set `checkpoint` to its file")
+        self.checkpoint = checkpoint = StateCheckpoint.load(config.checkpoint)
+        _check(checkpoint, observations.gridded, grid, task, config, method)
+        self.observations, self.grid, self.task, self.config = observations, grid, task, config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = trained(checkpoint).to(self.device)
+        window = checkpoint.model.window_days
+        self.target_index = task.target_index(window)
+        if not needs_first_guess(checkpoint.model):
+            guess = None
+        elif guess is None:
+            if config.first_guess is None:
+                raise ValueError(f"{method} needs the first guess of its windows: set first_guess")
+            guess = FirstGuess.read(config.first_guess, task, window)
+        offsets, period = task.offsets(window), config.period
+        first = period.start + timedelta(days=offsets[0])
+        last = period.end + timedelta(days=offsets[-1])
+        daily = on_days(observations.gridded, first, last)
+        plan = patch_plan(grid, daily.time.size, window, config.patches, 1)
+        self.cutter = WindowCutter(
+            daily, grid, observations.mean, checkpoint.std, task, plan, guess
+        )
+
+    def theta_blend(self) -> ThetaBlend | None:
+        """Return the receiver of the parameters of Θ, for a network that estimates them."""
+        if not isinstance(self.network, SpdeSolver):
+            return None
+        return ThetaBlend(self.network, self.cutter, self.task, self.config.period)
+
+    def sweep(self, indices: Sequence[int], theta: ThetaBlend | None) -> list[NDArray[np.float64]]:
+        """Return, for days of the windows, the normalised anomaly of every target's window.
+
+        Args:
+            indices: days of a window, counted from its first.
+            theta: receives the parameters.
+
+        Returns:
+            For each index the blended states (targets, lat, lon).
+        """
+        blenders = [Blender(self.cutter.targets(self.config.period.days)) for _ in indices]
+        with torch.no_grad():
+            for places in _batches(self.cutter, self.config.batch_size):
+                inputs = self.cutter.inputs(places).to(self.device)
+                for i, state in enumerate(self._states(inputs, places, theta)):
+                    for blender, index in zip(blenders, indices, strict=True):
+                        blender.add(state[index][None], places[i])
+        return [self._whole(blender) for blender in blenders]
+
+    def _states(
+        self, inputs: Inputs, places: list[Triple], theta: ThetaBlend | None
+    ) -> NDArray[np.float64]:
+        """Return the states of a batch (batch, time, lat, lon); hand Θ on."""
+        state: Tensor
+        if theta is None or not isinstance(self.network, SpdeSolver):
+            state = self.network(*inputs)
+        else:
+            found = self.network.augmented(*inputs)
+            state = found.state
+            theta.add(found.delta, inputs, places)
+        return state.cpu().numpy().astype(np.float64)
+
+    def _whole(self, blender: Blender) -> NDArray[np.float64]:
+        field, covered = blender.result()
+        if not covered[:, self.grid.ocean].all():
+            raise RuntimeError("some ocean cells lie in no patch; please report this as a defect")
+        return field
+
+    def maps(self, state: NDArray[np.float64], period: Period | None = None) -> Maps:
+        """Return normalised anomalies (days, lat, lon) as maps of a period (the request's)."""
+        period = period or self.config.period
+        total = state * self.checkpoint.std + self.observations.mean
+        return Maps(
+            time=daily_stamps(period.start, period.end),
+            grid=self.grid,
+            height=np.where(self.grid.ocean, total, np.nan).astype(np.float32),
+            quantity=self.observations.gridded.quantity,
+        )
 
 
 def _batches(cutter: WindowCutter, size: int) -> Iterator[list[Triple]]:
@@ -117,8 +224,14 @@ def _check(
     grid: Grid,
     task: Task,
     config: MapRequest,
+    method: str,
 ) -> None:
     """Raise ValueError where checkpoint, observations and request do not fit together."""
+    if checkpoint.model.method != method:
+        raise ValueError(
+            f"{config.checkpoint} holds the network of {checkpoint.model.method}, the maps are "
+            f"those of {method}; name the checkpoint of a {method} training"
+        )
     if checkpoint.task != task.name:
         raise ValueError(
             f"{config.checkpoint} was trained for {checkpoint.task}, the maps are for {task.name}; "

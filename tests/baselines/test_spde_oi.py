@@ -13,7 +13,11 @@ from pipeline_spde.baselines import spde_fit, spde_oi
 from pipeline_spde.baselines.cells import cell_anomalies
 from pipeline_spde.baselines.moments import StationaryFit
 from pipeline_spde.baselines.spde_days import segments
-from pipeline_spde.baselines.spde_model import SpdeModel, SpdeOiParameters, with_amplitude
+from pipeline_spde.baselines.spde_model import (
+    SpdeOiParameters,
+    share_held,
+    with_amplitude,
+)
 from pipeline_spde.baselines.superobs import SuperObservations, corners, superobservations
 from pipeline_spde.baselines.validation import against_passes
 from pipeline_spde.config import MapRequest, SpdeOiConfig
@@ -23,72 +27,10 @@ from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid, wrap_longitude
 from pipeline_spde.periods import Period, Task
 from pipeline_spde.spde import SpdeParameters, SpdePrior
+from pipeline_spde.spde.modes import ModeBasis, ModePrior
 
 from .common import empty_tracks
-
-DAY = np.timedelta64(1, "D")
-FIRST = np.datetime64("2020-03-01")
-NOISE = 0.02
-
-
-def box(south: float = 30.0, west: float = -60.0, shape=(14, 16), land=None) -> Grid:
-    return Grid.latlon(
-        south + 0.3 * (np.arange(shape[0]) + 0.5), west + 0.3 * (np.arange(shape[1]) + 0.5), land
-    )
-
-
-def parameters_of(grid: Grid, **changes) -> SpdeOiParameters:
-    default = SpdeOiParameters(
-        sigma=np.full(grid.shape, 0.15),
-        amplitude=np.ones(grid.shape),
-        range_km=160.0,
-        decorrelation_time_days=9.0,
-        noise_length_km=40.0,
-        noise_order=1,
-        rho=0.6,
-        advection=0.0,
-        representativeness_m=0.005,
-        std_factor=1.0,
-    )
-    return replace(default, **changes)
-
-
-def points(day, noon, row, column, value, error: float = NOISE) -> SuperObservations:
-    """Observations at given places, sorted by day."""
-    day = np.asarray(day, dtype="datetime64[D]")
-    order = np.argsort(day, kind="stable")
-    row, column = (np.asarray(v, dtype=float)[order] for v in (row, column))
-    return SuperObservations(
-        day[order],
-        np.asarray(noon, dtype=float)[order],
-        row,
-        column,
-        np.stack([np.rint(row), np.rint(column)], axis=1).astype(np.int64),
-        np.asarray(value, dtype=float)[order],
-        np.full(day.size, error**2),
-    )
-
-
-def random_points(grid: Grid, days, count: int, seed: int = 0) -> SuperObservations:
-    rng = np.random.default_rng(seed)
-    cells = np.argwhere(grid.ocean)
-    cell = cells[rng.integers(len(cells), size=count)]
-    place = np.clip(cell + rng.uniform(-0.49, 0.49, cell.shape), -0.49, None)
-    return replace(
-        points(
-            np.sort(rng.choice(days, count)),
-            rng.uniform(-0.5, 0.5, count),
-            place[:, 0],
-            place[:, 1],
-            0.2 * rng.standard_normal(count),
-        ),
-        cell=cell,
-    )
-
-
-def model_of(parameters, grid, shortest_km=70.0, mean=None) -> SpdeModel:
-    mean = np.zeros(grid.shape) if mean is None else mean
-    return SpdeModel(parameters, grid, mean, shortest_km, 190.0)
+from .spde_case import FIRST, NOISE, box, model_of, parameters_of, points, random_points
 
 
 def options(window=9, **changes) -> SpdeOiConfig:
@@ -512,7 +454,7 @@ def test_parameters_that_make_no_prior_are_refused():
 
 def test_a_domain_that_is_too_large_is_refused_and_says_what_to_do():
     grid = Grid.latlon(np.arange(-30, 30, 1.0), np.arange(-180, 180, 1.0), periodic=True)
-    with pytest.raises(ValueError, match=r"about \d+ modes.*raise spde_oi.shortest_km or choose"):
+    with pytest.raises(ValueError, match=r"about \d+ modes.*raise shortest_km or choose"):
         model_of(parameters_of(grid), grid, shortest_km=80.0)
 
 
@@ -579,6 +521,44 @@ def test_fit_finds_no_current_where_there_is_none_and_the_correlation_of_the_dra
     np.testing.assert_allclose(correlations(found), correlations(parameters), atol=0.08)
     assert 0.85 < found.sigma.mean() / 0.15 < 1.15
     assert 0.8 < found.std_factor < 1.25
+
+
+@pytest.mark.slow
+def test_the_prior_of_the_chosen_time_has_the_fitted_deviation(drawn):
+    """σ is a promise about the prior that is used, whatever its decorrelation time has become."""
+    grid, _, _, observations = drawn
+    periods = [Period(start="2020-03-01", end=f"2020-03-{day}") for day in (25, 22)]
+    config = options(
+        7, advection_shares=(0.0,), noise_order=1, time_factors=(4.0,), tuning_days=4,
+        representativeness_m=(0.005,),
+    )  # fmt: skip
+    found, record = spde_fit.fit(
+        observations, grid, Task(name="nrt"), config, *periods, None, seed=1
+    )
+    basis = ModeBasis.of(grid, config.shortest_km)
+    start = ModePrior(grid, found.theta(), found.dynamics, basis).start()
+    held = basis.variance(start[: basis.count, : basis.count]).sqrt()
+    promised = found.sigma * np.sqrt(share_held(found, config.shortest_km))
+    np.testing.assert_allclose(held, promised, rtol=0.02)
+    assert record["candidates_at_edge"] == "" and record["candidates_rmse_m"] == ""
+
+
+@pytest.mark.slow
+def test_a_candidate_at_the_end_of_its_list_is_told_and_the_list_goes_on(drawn):
+    grid, _, _, observations = drawn
+    learning = Period(start="2020-03-01", end="2020-03-25")
+    period = Period(start="2020-03-06", end="2020-03-22")
+    config = options(
+        7, advection_shares=(0.0,), noise_order=1, time_factors=(1.0,), tuning_days=4,
+        representativeness_m=(0.05, 0.1),
+    )  # fmt: skip
+    found, record = spde_fit.fit(
+        observations, grid, Task(name="mapping"), config, learning, period, None, seed=1
+    )
+    tried = [row.split(":")[0] for row in record["candidates_rmse_m"].split("; ")]
+    assert tried == [f"representativeness_m={v:g}" for v in (0.05, 0.1, 0.025, 0.0125)]
+    assert found.representativeness_m == pytest.approx(0.025)
+    assert record["candidates_at_edge"] == ""
 
 
 @pytest.mark.slow

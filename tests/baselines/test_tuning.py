@@ -216,6 +216,19 @@ def test_search_follows_a_narrow_valley_between_two_parameters():
     assert best["b"] == pytest.approx(4.0, rel=0.15)
 
 
+def test_search_says_how_far_it_is():
+    seen: list[tuple[int, int]] = []
+    search = ScanAndSimplex(
+        lambda point: (point["a"] - 1) ** 2 + (point["b"] - 2) ** 2,
+        {"a": (0.5, 1.0, 2.0), "b": (1.0, 2.0, 4.0)},
+        lambda done, total: seen.append((done, total)),
+    )
+    search.run()
+    assert [done for done, _ in seen] == list(range(1, len(search.table) + 1))
+    assert all(done <= total for done, total in seen)
+    assert seen[0][1] == 1 + 2 + 2 + 30  # start, scan, the most that the simplex may try
+
+
 def test_search_says_when_it_ends_at_an_edge():
     search = ScanAndSimplex(lambda point: point["a"], {"a": (1.0, 2.0)})
     search.run()

@@ -201,7 +201,7 @@ def test_points_between_noons_are_filtered_and_smoothed_exactly(kind, dynamics):
         np.testing.assert_allclose(spread, variance[day], atol=1e-9)
         state = kalman.predict(analysed, step)
     mean, variance = dense_posterior(w, points, until=days)
-    smoother = ModeSmoother(n, w.basis.fields, kalman.rho)
+    smoother = ModeSmoother(kalman.first.mean, kalman.rho)
     for day in reversed(range(days)):
         before, update, step = visits[day]
         if day < days - 1:
@@ -233,7 +233,7 @@ def test_the_smoother_agrees_with_the_conjugate_gradients_of_condition():
     expected = w.prior.condition(
         torch.as_tensor(y)[None], torch.as_tensor(observed)[None], NOISE, tolerance=1e-11
     ).mean()[0]
-    smoother = ModeSmoother(n, w.basis.fields, kalman.rho)
+    smoother = ModeSmoother(kalman.first.mean, kalman.rho)
     for day in reversed(range(days)):
         before, update, step = visits[day]
         if day < days - 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_smoother_in_all_modes_is_the_dense_posterior(name):
         analysed, update = kalman.assimilate(state, step, chosen)
         visits.append((state, update, step))
         state = kalman.predict(analysed, step)
-    smoother = ModeSmoother(basis.count, basis.fields, kalman.rho)
+    smoother = ModeSmoother(kalman.first.mean, kalman.rho)
     for day in reversed(range(DAYS)):
         before, update, step = visits[day]
         if day < DAYS - 1:
@@ -199,6 +199,72 @@ def test_a_day_without_observations_changes_nothing():
     basis, prior, kalman = case.modes()
     state, update = kalman.assimilate(kalman.first, prior.step(), day_points(basis, []))
     assert state is kalman.first and update is None
-    smoother = ModeSmoother(basis.count, basis.fields, kalman.rho)
+    smoother = ModeSmoother(kalman.first.mean, kalman.rho)
     smoother.observe(update)
     assert not smoother.matrix.any()
+
+
+# --- currents through open walls ------------------------------------------------------------
+
+
+def carried(east: float, north: float, periodic: bool = False, days: int = 40):
+    """A bump amid a box, carried for some days in a basis that ends at five cells; and the fields.
+
+    The current is strong and the damping weak: nothing but the walls takes the bump away.
+    """
+    grid = Grid.cartesian(ny=20, nx=20, dy=20.0, dx=20.0, periodic=periodic)
+    theta = SpdeParameters.from_physical(
+        torch.full((1, 1, *grid.shape), 0.1, dtype=torch.float64), 100.0, 100.0, 0.0, 200.0,
+        dynamics=Dynamics(),
+    )  # fmt: skip
+    basis = ModeBasis.of(grid, 100.0)
+    prior = ModePrior(grid, theta, Dynamics(), basis)
+    m_east, m_north = (torch.full(grid.shape, v, dtype=torch.float64) for v in (east, north))
+    step = prior.step(m_east, m_north)
+    y, x = (torch.as_tensor(v) for v in np.meshgrid(grid.lat, grid.lon, indexing="ij"))
+    bump = torch.exp(-((x - x.mean()) ** 2 + (y - y.mean()) ** 2) / (2 * 50.0**2))
+    modes = [basis.project(bump)]
+    for _ in range(days):
+        modes.append(step.solve @ modes[-1])
+    return basis, step, torch.stack(modes)
+
+
+@pytest.mark.parametrize(("east", "north"), [(25, 0), (-25, 0), (0, 25), (0, -25), (18, -18)])
+def test_a_current_through_a_wall_takes_the_anomaly_with_it(east, north):
+    """Kept in, it would come back as waves of the shortest wavelength, all through the current."""
+    basis, _, modes = carried(east, north)
+    size = basis.expand(modes).abs().amax(dim=(1, 2))
+    assert size[0] > 0.95
+    assert size[25] < 0.05 and size[40] < 0.02
+
+
+def test_around_a_circle_nothing_leaves():
+    basis, _, modes = carried(25, 0, periodic=True)
+    total = (basis.expand(modes) * basis.mesh.area).sum(dim=(1, 2))
+    assert float(total[40] / total[0]) == pytest.approx(1.005**-40, rel=0.05)
+
+
+def test_a_wall_that_a_current_comes_from_or_runs_along_takes_nothing():
+    """A current to the east: only what arrives at the eastern wall is lost."""
+    basis, _, modes = carried(8, 0, days=6)
+    total = (basis.expand(modes) * basis.mesh.area).sum(dim=(1, 2))
+    assert float(total[6] / total[0]) == pytest.approx(1.005**-6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["rho", "crank nicolson", "alpha 4", "circle"])
+@pytest.mark.parametrize("scheme", ["backward_euler", "crank_nicolson"])
+def test_no_mode_of_a_shortened_basis_grows_however_strong_the_current(name, scheme):
+    case = CASES[name]
+    grid, size = case.grid, case.grid.dy_km
+    dynamics = replace(case.dynamics, scheme=scheme, substeps=2 if name == "alpha 4" else 1)
+    basis = ModeBasis.of(grid, 4 * size)
+    assert 4 < basis.count < grid.ocean.sum()
+    prior = ModePrior(grid, case.theta, dynamics, basis)
+    source = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        flow = 30 * size * torch.randn(2, *grid.shape, generator=source, dtype=torch.float64)
+        step = prior.step(*flow)
+        transition = step.solve if step.explicit is None else step.solve @ step.explicit
+        assert float(torch.linalg.eigvals(transition).abs().max()) < 1
+        if step.explicit is None and dynamics.alpha == 2:
+            assert float(torch.linalg.svdvals(transition).max()) < 1

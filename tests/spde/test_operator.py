@@ -102,6 +102,10 @@ def test_no_mode_grows_however_strong_the_current(name, oracle):
     dense = oracle.dense_prior(grid, theta, **settings)
     transition = np.linalg.solve(dense.step(1, share), dense.step(1, share - 1))
     assert np.abs(np.linalg.eigvals(transition)).max() < 1
+    if settings.get("alpha", 2) == 2:
+        # no field at all grows, in the metric of the cells: ‖A⁻¹B‖ < 1
+        root = np.sqrt(grid.area_km2[grid.ocean])
+        assert np.linalg.norm(root[:, None] * transition / root, ord=2) < 1
     prior = SpdePrior(grid, theta, **settings)
     assert torch.isfinite(prior.logdet()).all()
     unit = torch.eye(dense.n, dtype=torch.float64)

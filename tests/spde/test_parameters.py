@@ -271,3 +271,51 @@ def test_messages_name_the_field_and_the_rule(oracle):
             SpdePrior(grid, theta, **wrong)
     with pytest.raises(ValueError, match="at least 2 days"):
         SpdePrior(grid, theta.at(slice(0, 1)), rho=0.4)
+
+
+def two_days(**dynamics):
+    """Parameters of a 3 x 4 grid, made for some dynamics or for none in particular."""
+    sigma = torch.full((1, 2, 3, 4), 0.2, dtype=torch.float64)
+    settings = {"dynamics": Dynamics(**dynamics)} if dynamics else {}
+    return SpdeParameters.from_physical(sigma, 80.0, 80.0, 0.0, 10.0, **settings)
+
+
+def test_a_prior_of_another_order_refuses_parameters_made_from_physical_ones():
+    grid = Grid.cartesian(3, 4, 20.0, 20.0)
+    with pytest.raises(ValueError, match=r"made .* for alpha=2, the prior has alpha=4: κ .* give"):
+        SpdePrior(grid, two_days(), alpha=4)
+    with pytest.raises(ValueError, match="for alpha=4, the prior has alpha=2"):
+        SpdePrior(grid, two_days(alpha=4).detach().at(slice(0, 2)).to(torch.float32))
+    raw = SpdeParameters.from_unconstrained(torch.zeros(1, 7, 2, 3, 4), BOUNDS)
+    with pytest.raises(ValueError, match="alpha=4"):
+        SpdePrior(grid, raw, alpha=4)
+    assert SpdePrior(grid, two_days(alpha=4), alpha=4).theta.dynamics == Dynamics(alpha=4)
+
+
+def test_parameters_given_as_they_are_fit_a_prior_of_any_order():
+    grid = Grid.cartesian(3, 4, 20.0, 20.0)
+    k, east, north, ee, en, nn, tau = torch.ones(7, 1, 2, 3, 4, dtype=torch.float64)
+    theta = SpdeParameters(k, east, north, 900 * ee, 0 * en, 900 * nn, tau)
+    assert theta.dynamics is None and len(theta.items()) == 7
+    for alpha in (2, 4):
+        assert torch.isfinite(SpdePrior(grid, theta, alpha=alpha).logdet()).all()
+
+
+def test_other_noise_than_the_parameters_were_made_for_is_told(caplog):
+    grid = Grid.cartesian(3, 4, 20.0, 20.0)
+    SpdePrior(grid, two_days(rho=0.4), rho=0.4)
+    SpdePrior(grid, two_days(rho=0.4), rho=0.4**0.5, dt=0.5)  # the same memory in finer steps
+    assert not caplog.records
+    SpdePrior(grid, two_days(), noise=Coloured(20.0))
+    SpdePrior(grid, two_days(rho=0.4))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "standard deviation is not their sigma" in caplog.text
+
+
+def test_the_meaning_is_that_of_the_dynamics_they_were_made_for():
+    theta = two_days(alpha=4, noise=Coloured(20.0), rho=0.3)
+    assert float(theta.physical().sigma[0, 0, 0, 0]) == pytest.approx(0.2, rel=1e-9)
+    assert float(theta.physical().decorrelation_time[0, 0, 0, 0]) == pytest.approx(10)
+    raw = theta.to_unconstrained(BOUNDS)
+    back = SpdeParameters.from_unconstrained(raw, BOUNDS, dynamics=theta.dynamics)
+    torch.testing.assert_close(back.tau, theta.tau, rtol=1e-4, atol=0)

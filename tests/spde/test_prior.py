@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from pipeline_spde.grids import Grid
 from pipeline_spde.spde import Coloured, SpdeParameters, SpdePrior
@@ -36,6 +39,29 @@ def test_everything_equals_dense_algebra(grid, settings, oracle):
         np.testing.assert_allclose(flat(product[:, entry], prior), qv, atol=1e-10 * abs(qv).max())
         cv = v @ dense.covariance
         np.testing.assert_allclose(flat(covariance[:, entry], prior), cv, atol=1e-9 * abs(cv).max())
+
+
+@given(
+    shape=st.tuples(st.integers(2, 6), st.integers(3, 6)),
+    periodic=st.booleans(),
+    land=st.floats(0, 0.7),
+    name=st.sampled_from(["plain", "memory", "coloured", "fourth_order", "crank_nicolson"]),
+    seed=st.integers(0, 10_000),
+)
+@examples(max_examples=25, deadline=None)
+def test_energy_and_determinant_on_any_shape_and_coast(shape, periodic, land, name, seed, oracle):
+    rng = np.random.default_rng(seed)
+    mask = rng.uniform(size=shape) < land
+    mask[rng.integers(shape[0]), rng.integers(shape[1])] = False  # one cell of water at least
+    grid = Grid.cartesian(*shape, 10.0, 8.5, land=mask, periodic=periodic)
+    options = oracle.settings[name]
+    prior = oracle.prior(grid, seed=seed, days=2, **options)
+    dense = oracle.dense_prior(grid, prior.theta, **options)
+    x = torch.as_tensor(rng.standard_normal(prior.shape))
+    v = flat(x, prior)[0]
+    assert float(prior.energy(x)) == pytest.approx(v @ dense.q @ v, rel=1e-9)
+    determinant = np.linalg.slogdet(dense.q)[1]
+    assert float(prior.logdet()) == pytest.approx(determinant, rel=1e-10, abs=1e-8)
 
 
 def test_inspection_of_the_precision_equals_dense(oracle):

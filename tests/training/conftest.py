@@ -44,7 +44,8 @@ class Case:
         } | changes
         return train(
             mean=self.mean, std=self.std, work_dir=folder / "work",
-            checkpoint=folder / "state.ckpt", progress=False, **arguments,
+            checkpoint=folder / "state.ckpt", log_file=folder / "training.csv", progress=False,
+            **arguments,
         )  # fmt: skip
 
 

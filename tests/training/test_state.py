@@ -201,9 +201,12 @@ def test_the_best_weights_are_kept_not_the_last(
     compare = Keeper._compare
     seen = []
 
-    def scripted(self: Keeper, _: float, step: int, module: pl.LightningModule) -> None:
+    def scripted(
+        self: Keeper, _: float, rmse: float, step: int, module: pl.LightningModule
+    ) -> None:
         seen.append({k: v.clone() for k, v in module.solver.state_dict().items()})  # type: ignore[operator,union-attr]
-        compare(self, next(values), step, module)
+        value = next(values)
+        compare(self, value, value, step, module)
 
     monkeypatch.setattr(keeping.Keeper, "_compare", scripted)
     report = case.run(tmp_path)
@@ -241,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(case: Any, tmp_path: Pat
         case.run(tmp_path, training=training)
     text = str(caught.value)
     assert "training loss is nan at step" in text or "training loss is inf at step" in text
-    assert "2013-0" in text and "masks of" in text and "learning_rate" in text
+    assert "2013-0" in text and "masks of" in text and "learning rate" in text
     assert not (tmp_path / "state.ckpt").exists()
 
 

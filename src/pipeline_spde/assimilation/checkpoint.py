@@ -1,4 +1,4 @@
-"""The trained state model on disk: plain tensors and a JSON-like description, nothing to run."""
+"""A trained network on disk: plain tensors and a JSON-like description, nothing to run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import StateModelConfig
+from pipeline_spde.config import NETWORK_CONFIGS, AnyNetworkConfig, StateModelConfig
 from pipeline_spde.files import DataError, atomic_path
 from pipeline_spde.periods import Task
 
@@ -22,10 +21,12 @@ FORMAT = "pipeline_spde state model 1"
 
 @dataclass(frozen=True, eq=False)
 class StateCheckpoint:
-    """A trained state solver with all that its use depends on.
+    """A trained network (4DVarNet or UNet) with all that its use depends on.
+
+    `networks.trained` makes the network of it.
 
     Attributes:
-        model: the architecture.
+        model: the architecture; its `method` says which network it is.
         weights: parameter name -> tensor.
         task: what it was trained for.
         mean: average over the domain of the mean height that was removed in training, m (for
@@ -38,7 +39,7 @@ class StateCheckpoint:
         version: of the code that wrote it.
     """
 
-    model: StateModelConfig
+    model: AnyNetworkConfig
     weights: Mapping[str, Tensor]
     task: str
     mean: float
@@ -49,16 +50,11 @@ class StateCheckpoint:
     version: str
     training: Mapping[str, Any] = field(default_factory=dict)
 
-    def solver(self) -> StateSolver:
-        """Return the solver with these weights, in evaluation mode."""
-        solver = StateSolver(self.model, self.spacing_km)
-        load_weights(solver, self.weights)
-        return solver.eval()
-
     def save(self, path: str | Path) -> None:
         """Write the checkpoint atomically; equal checkpoints give equal files."""
         about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
         about |= {
+            "method": self.model.method,
             "model": self.model.model_dump(mode="json"),
             "spacing_km": list(self.spacing_km),
             "training": dict(self.training),
@@ -93,7 +89,8 @@ class StateCheckpoint:
             )
         about = dict(content["about"])
         try:
-            about["model"] = StateModelConfig.model_validate(about["model"])
+            method = about.pop("method", StateModelConfig.method)  # not in the oldest files
+            about["model"] = NETWORK_CONFIGS[method].model_validate(about["model"])
             about["spacing_km"] = tuple(about["spacing_km"])
             Task(name=about["task"])
             return cls(weights=content["weights"], **about)
@@ -124,13 +121,13 @@ def read_torch(path: str | Path) -> Any:
         ) from error
 
 
-def load_weights(solver: StateSolver, weights: Mapping[str, Tensor]) -> None:
-    """Load weights into a solver.
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights into a network.
 
     Raises:
         ValueError: they belong to another architecture; the message names what differs.
     """
-    own = solver.state_dict()
+    own = network.state_dict()
     differing = [
         f"{name}: {list(weights[name].shape) if name in weights else 'missing'} instead of "
         f"{list(tensor.shape)}"
@@ -144,4 +141,4 @@ def load_weights(solver: StateSolver, weights: Mapping[str, Tensor]) -> None:
             + "; ".join(differing[:4])
             + f" ({len(differing)} in all); use the model settings they were trained with"
         )
-    solver.load_state_dict(dict(weights))
+    network.load_state_dict(dict(weights))

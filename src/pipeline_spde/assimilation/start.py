@@ -1,4 +1,6 @@
-"""Starts of the solver: a few conjugate-gradient steps of an OI, smoothed observations, or zero.
+"""Starts of the solver: some conjugate-gradient steps of an OI, smoothed observations, or zero.
+
+A fourth one, the exact analysis with the SPDE prior, is made beforehand and handed in.
 
 The OI start solves for the coefficients z of the state x = U z in the eigenbasis of a separable
 Gaussian covariance B = U Uᵀ (U = Uₜ ⊗ U_y ⊗ U_x, unit variance):
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_spde.assimilation.costs import REFERENCE_ERROR
-from pipeline_spde.config import StateModelConfig
+from pipeline_spde.config import NetworkConfig
+from pipeline_spde.first_guess import Guess
 
 NEGLECTED_VARIANCE = 1e-4
 """Share of the prior variance along one axis that the truncated eigenbasis may leave out."""
@@ -119,7 +122,11 @@ def smooth(heights: Tensor, weight: Tensor, factors: Factors) -> Tensor:
 
 
 def first_guess(
-    heights: Tensor, weight: Tensor, config: StateModelConfig, spacing_km: tuple[float, float]
+    heights: Tensor,
+    weight: Tensor,
+    config: NetworkConfig,
+    spacing_km: tuple[float, float],
+    guess: Guess | None = None,
 ) -> Tensor:
     """Return the start of the solver, float32, outside autograd and autocast.
 
@@ -131,9 +138,19 @@ def first_guess(
         weight: `costs.observation_weight`, zero where unobserved, same shape.
         config: `start`, `start_iterations`, `start_length_km`, `start_length_days`.
         spacing_km: (dy, dx) of the cells.
+        guess: the exact analysis with the SPDE prior, for `start: spde_oi`.
+
+    Raises:
+        ValueError: `start: spde_oi` without a guess.
     """
     if config.start == "zeros":
         return torch.zeros_like(heights)
+    if config.start == "spde_oi":
+        if guess is None:
+            raise ValueError(
+                "start: spde_oi needs the first guess of the windows; make it (stage first_guess)"
+            )
+        return guess.height
     days, rows, columns = heights.shape[1:]
     axes = (
         (days, 1.0, config.start_length_days),

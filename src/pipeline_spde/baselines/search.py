@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 logger = logging.getLogger(__name__)
 
 Point = dict[str, float]
+Progress = Callable[[int, int], None]
 
 _EXTENSIONS = 6  # steps beyond the candidates before the scan gives up and says so
 _SIMPLEX_STEP = 0.25  # in the logarithm
@@ -35,13 +36,17 @@ class ScanAndSimplex:
     """
 
     def __init__(
-        self, criterion: Callable[[Point], float], candidates: Mapping[str, Sequence[float]]
+        self,
+        criterion: Callable[[Point], float],
+        candidates: Mapping[str, Sequence[float]],
+        progress: Progress | None = None,
     ) -> None:
         """Set the problem; the search starts from the middle candidates.
 
         Args:
             criterion: what to minimise.
             candidates: name -> positive values; a single value is kept fixed.
+            progress: called after every new point with (points tried, points likely in all).
 
         Raises:
             ValueError: a parameter has no candidates.
@@ -50,11 +55,14 @@ class ScanAndSimplex:
         if empty:
             raise ValueError(f"no candidates for {empty}; give at least one value each")
         self.criterion = criterion
+        self.progress = progress
         self.candidates = {name: sorted(set(values)) for name, values in candidates.items()}
         self.table: list[Point] = []
         self.best: Point = {n: v[(len(v) - 1) // 2] for n, v in self.candidates.items()}
         self.value = np.inf
         self.at_edge = dict.fromkeys(candidates, False)
+        free = [values for values in self.candidates.values() if len(values) > 1]
+        self._likely = 1 + sum(len(values) - 1 for values in free) + (_MOST_TRIALS if free else 0)
 
     def run(self) -> Point:
         """Return the best point."""
@@ -77,6 +85,8 @@ class ScanAndSimplex:
         value = float(self.criterion(point))
         self.table.append({**point, "criterion": value})
         logger.debug("tried %s: %.5f", point, value)
+        if self.progress is not None:
+            self.progress(len(self.table), max(self._likely, len(self.table)))
         if value < self.value:
             self.best, self.value = point, value
         return value

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_spde.baselines.candidates import ListScan
 from pipeline_spde.baselines.cells import cell_anomalies, visible_offsets
 from pipeline_spde.baselines.moments import (
+    FitBounds,
     StationaryFit,
     empirical_correlation,
     fit_stationary,
@@ -42,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 _LAGS = np.arange(0, 11)
 _Errors = tuple[Array, Array, Array]  # squared errors, formal variances, noise variances
-_AS_GOOD = 1.01  # errors this close to the smallest differ by chance: the first candidate is taken
+_SHARES = (0.0, 1.0)  # limits to which lists of candidates are continued
+_REPRESENTATIVENESS_M = (1e-3, 0.1)
 _LEAST_SHARE = 0.1  # of the squared misfit at withheld cells that must be error of the map
 
 
@@ -76,18 +79,6 @@ def fit(
     """
     started = perf_counter()
     found, sigma = stationary_fit(observations, grid, config, learning, truth)
-    first = SpdeOiParameters(
-        sigma=sigma,
-        amplitude=np.ones_like(sigma),
-        range_km=found.range_km,
-        decorrelation_time_days=found.decorrelation_time_days,
-        noise_length_km=found.noise_length_km,
-        noise_order=found.noise_order,
-        rho=found.rho,
-        advection=config.advection_shares[0],
-        representativeness_m=config.representativeness_m[0],
-        std_factor=1.0,
-    )
     offsets = visible_offsets(task, config.window_days)
     period = reachable_targets(validation, offsets, config.window_days)
     sets = comparisons(
@@ -100,22 +91,18 @@ def fit(
         model = SpdeModel(parameters, grid, observations.mean, shortest_km, config.low_pass_km)
         return _errors(model, seen, task, sets, config, full)
 
-    times = tuple(first.decorrelation_time_days * factor for factor in config.time_factors)
-    lists = {
-        "advection": config.advection_shares,
-        "decorrelation_time_days": times,
-        "representativeness_m": config.representativeness_m,
-    }
-    best, rows = with_amplitude(first, grid, config.tuning_shortest_km), []
-    for name, candidates in lists.items():
-        tried = [_changed(best, name, value) for value in candidates]
-        rmse = [0.0]
-        if len(tried) > 1:
-            results = (run(one, config.tuning_shortest_km, False) for one in tried)
-            rmse = [float(np.sqrt(np.mean(errors))) for errors, _, _ in results]
-            rows += [f"{name}={v:g}: {e:.5f}" for v, e in zip(candidates, rmse, strict=True)]
-            logger.info("spde_oi: %s", "; ".join(rows[-len(tried) :]))
-        best = tried[int(np.argmax(np.array(rmse) <= _AS_GOOD * min(rmse)))]
+    def rmse(parameters: SpdeOiParameters) -> float:
+        errors, _, _ = run(parameters, config.tuning_shortest_km, False)
+        return float(np.sqrt(np.mean(errors)))
+
+    first = _first(found, sigma, config)
+    scan = ListScan(rmse, with_amplitude(first, grid, config.tuning_shortest_km))
+    times = [first.decorrelation_time_days * factor for factor in config.time_factors]
+    scan.choose("advection", config.advection_shares, _SHARES)
+    scan.choose("decorrelation_time_days", times, FitBounds().decorrelation_time_days)
+    scan.choose("representativeness_m", config.representativeness_m, _REPRESENTATIVENESS_M)
+    # the prior of the chosen time, in the basis of the maps
+    best = with_amplitude(scan.best, grid, config.shortest_km)
     errors, formal, noise = run(best, config.shortest_km, True)
     total = float(np.mean(errors))
     variance = max(total - float(np.mean(noise)), _LEAST_SHARE * total)
@@ -125,7 +112,8 @@ def fit(
         "criterion": "truth" if truth is not None else "withheld passes",
         "rmse_m": float(np.sqrt(total)),
         "moment_misfit": found.misfit,
-        "candidates_rmse_m": "; ".join(rows),
+        "candidates_rmse_m": "; ".join(scan.rows),
+        "candidates_at_edge": " ".join(scan.at_edge),
         "moments_at_bounds": " ".join(found.at_bounds),
     }
     return replace(best, std_factor=factor), record
@@ -170,6 +158,22 @@ def stationary_fit(
     return found, sigma
 
 
+def _first(found: StationaryFit, sigma: Array, config: SpdeOiConfig) -> SpdeOiParameters:
+    """Return what the moments tell, and the first candidates of the rest."""
+    return SpdeOiParameters(
+        sigma=sigma,
+        amplitude=np.ones_like(sigma),
+        range_km=found.range_km,
+        decorrelation_time_days=found.decorrelation_time_days,
+        noise_length_km=found.noise_length_km,
+        noise_order=found.noise_order,
+        rho=found.rho,
+        advection=config.advection_shares[0],
+        representativeness_m=config.representativeness_m[0],
+        std_factor=1.0,
+    )
+
+
 def _interior(comparison: Comparison, grid: Grid, margin: float) -> Comparison:
     """Return the comparison without the cells near the sides of the box."""
     scored = np.zeros_like(comparison.scored)
@@ -178,11 +182,6 @@ def _interior(comparison: Comparison, grid: Grid, margin: float) -> Comparison:
     if not scored.any():
         raise ValueError(f"nothing to compare with inside a margin of {margin} degrees")
     return replace(comparison, scored=scored)
-
-
-def _changed(parameters: SpdeOiParameters, name: str, value: float) -> SpdeOiParameters:
-    changes: dict[str, Any] = {name: value}
-    return replace(parameters, **changes)
 
 
 def _errors(

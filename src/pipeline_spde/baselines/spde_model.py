@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -22,15 +23,14 @@ from pipeline_spde.spde import Coloured, Dynamics, SpdeParameters
 from pipeline_spde.spde.kalman import DayPoints, Gaussian, ModeFilter
 from pipeline_spde.spde.modes import ModeBasis, ModePrior, Step
 from pipeline_spde.spde.variance import variance_per_unit_tau
+from pipeline_spde.splits import MOST_MODES
 
 Array = NDArray[np.float64]
 
 _AMPLITUDE_STEPS = 3
-MOST_MODES = 2500
-"""Matrices of twice this size are the work of every day."""
 _TOO_MANY = (
-    "spde_oi: about {} modes of {} km and more in this domain, "
-    f"{MOST_MODES} are affordable; raise spde_oi.shortest_km or choose a smaller domain"
+    "about {} modes of {} km and more in this domain, "
+    f"{MOST_MODES} are affordable; raise shortest_km or choose a smaller domain"
 )
 _FIELDS = {
     "sigma": {"long_name": "standard deviation of the anomalies", "units": "m"},
@@ -114,6 +114,7 @@ class SpdeOiParameters:
         """Return the parameters as fields and scalars, and a record of the fit as attributes."""
         dims = ("lat", "lon")
         scalars = {k: v for k, v in asdict(self).items() if k in _SCALARS}
+        scalars["noise_order"] = np.int32(self.noise_order)
         data = {k: ((), v, dict(zip(("long_name", "units"), _SCALARS[k], strict=True)))
                 for k, v in scalars.items()}  # fmt: skip
         coordinates = {
@@ -191,61 +192,44 @@ def with_amplitude(
     return parameters
 
 
-class SpdeModel:
-    """Prior and filter of a domain in a basis of modes.
+class ModeModel(ABC):
+    """A prior in a basis of modes, ready to be filtered.
 
     Args:
-        parameters: fitted parameters.
         grid: latitude-longitude grid.
-        mean: mean height of the learning period in m, (lat, lon); the currents need it.
-        shortest_km: shortest wavelength of the basis.
-        low_pass_km: width of the low-pass of the currents.
-
-    Attributes:
+        basis: the modes.
+        law: filter of the prior; its start and the noise of all days.
         neglected: variance that the basis leaves out, m², (lat, lon).
-
-    Raises:
-        ValueError: the basis would be too large.
+        representativeness_m: error of a mean per pass and cell beyond the noise of its samples.
     """
 
     def __init__(
         self,
-        parameters: SpdeOiParameters,
         grid: Grid,
-        mean: Array,
-        shortest_km: float,
-        low_pass_km: float,
+        basis: ModeBasis,
+        law: ModeFilter,
+        neglected: Array,
+        representativeness_m: float,
     ) -> None:
-        expected = grid.area_km2[grid.ocean].sum() * np.pi / shortest_km**2
-        if expected > MOST_MODES:
-            raise ValueError(_TOO_MANY.format(round(expected), shortest_km))
-        self.grid, self.parameters, self.low_pass_km = grid, parameters, low_pass_km
-        self.mean = np.nan_to_num(mean)
-        self.basis = ModeBasis.of(grid, shortest_km)
-        if self.basis.count > MOST_MODES:  # coasts take more modes than their area tells
-            raise ValueError(_TOO_MANY.format(self.basis.count, shortest_km))
-        self.prior = ModePrior(grid, parameters.theta(), parameters.dynamics, self.basis)
-        self.filter = ModeFilter(self.prior)
-        self._columns = self.basis.fields.flatten(1).T.contiguous()
-        missing = 1 - share_held(parameters, shortest_km)
-        self.neglected: Array = np.where(grid.ocean, missing * parameters.sigma**2, 0.0)
+        self.grid, self.basis, self.filter = grid, basis, law
+        self.neglected, self.representativeness_m = neglected, representativeness_m
+        self._columns = basis.fields.flatten(1).T.contiguous()
 
-    def step(self, state: Gaussian) -> Step:
-        """Return the dynamics of the next day, carried by the currents of a state's own mean."""
-        if self.parameters.advection == 0:
-            return self._still
-        height = self.field(state.mean) + self.mean
-        east, north = currents(height, self.grid, self.low_pass_km)
-        share = self.parameters.advection
-        return self.prior.step(torch.as_tensor(share * east), torch.as_tensor(share * north))
+    @abstractmethod
+    def step(self, state: Gaussian, day: np.datetime64) -> Step:
+        """Return the dynamics from a day to the next, given the state of that day."""
 
-    @cached_property
-    def _still(self) -> Step:
-        return self.prior.step()
+    @abstractmethod
+    def flow(self, state: Gaussian, day: np.datetime64) -> tuple[Array, Array]:
+        """Return the currents that carry anomalies on a day, km/day, each (lat, lon)."""
+
+    def start(self, day: np.datetime64, columns: int | None = None) -> Gaussian:
+        """Return the stationary law of a day, its mean with columns where asked for."""
+        return self.filter.start(columns)
 
     def field(self, modes: torch.Tensor) -> Array:
-        """Return the anomaly in m, (lat, lon), of modes or of a state's mean."""
-        return np.asarray(self.basis.expand(modes[: self.basis.count]))
+        """Return the anomaly in m, (lat, lon) or (columns, lat, lon), of a state's mean."""
+        return np.asarray(self.basis.expand(modes[: self.basis.count].movedim(0, -1)))
 
     def variance(self, covariance: torch.Tensor) -> Array:
         """Return the variance of the anomaly, m², (lat, lon), the neglected part included."""
@@ -264,10 +248,77 @@ class SpdeModel:
         rows = (self._columns[torch.as_tensor(place)] * weights).sum(dim=1)
         # what the basis cannot follow is error of the observation too
         neglected = (self.neglected.ravel()[place] * weight).sum(axis=1)
-        variance = seen.variance + self.parameters.representativeness_m**2 + neglected
+        variance = seen.variance + self.representativeness_m**2 + neglected
         return DayPoints(
             rows,
             torch.as_tensor(share),
             torch.as_tensor(seen.value),
             torch.as_tensor(variance),
         )
+
+
+class SpdeModel(ModeModel):
+    """Prior and filter of a domain in a basis of modes, carried by the currents of its own mean.
+
+    Args:
+        parameters: fitted parameters.
+        grid: latitude-longitude grid.
+        mean: mean height of the learning period in m, (lat, lon); the currents need it.
+        shortest_km: shortest wavelength of the basis.
+        low_pass_km: width of the low-pass of the currents.
+
+    Raises:
+        ValueError: the basis would be too large.
+    """
+
+    def __init__(
+        self,
+        parameters: SpdeOiParameters,
+        grid: Grid,
+        mean: Array,
+        shortest_km: float,
+        low_pass_km: float,
+    ) -> None:
+        self.parameters, self.low_pass_km = parameters, low_pass_km
+        self.mean = np.nan_to_num(mean)
+        basis = affordable_basis(grid, shortest_km)
+        self.prior = ModePrior(grid, parameters.theta(), parameters.dynamics, basis)
+        missing = 1 - share_held(parameters, shortest_km)
+        neglected = np.where(grid.ocean, missing * parameters.sigma**2, 0.0)
+        law = ModeFilter(self.prior)
+        super().__init__(grid, basis, law, neglected, parameters.representativeness_m)
+
+    def step(self, state: Gaussian, day: np.datetime64) -> Step:
+        """Return the dynamics of the next day, carried by the currents of a state's own mean."""
+        if self.parameters.advection == 0:
+            return self._still
+        east, north = self.flow(state, day)
+        return self.prior.step(torch.as_tensor(east), torch.as_tensor(north))
+
+    def flow(self, state: Gaussian, day: np.datetime64) -> tuple[Array, Array]:
+        """Return the currents that carry anomalies, km/day, of the mean of a state."""
+        if self.parameters.advection == 0:
+            return np.zeros(self.grid.shape), np.zeros(self.grid.shape)
+        height = self.field(state.mean) + self.mean
+        east, north = currents(height, self.grid, self.low_pass_km)
+        share = self.parameters.advection
+        return share * east, share * north
+
+    @cached_property
+    def _still(self) -> Step:
+        return self.prior.step()
+
+
+def affordable_basis(grid: Grid, shortest_km: float) -> ModeBasis:
+    """Return the modes of a grid down to a wavelength.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    expected = grid.area_km2[grid.ocean].sum() * np.pi / shortest_km**2
+    if expected > MOST_MODES:
+        raise ValueError(_TOO_MANY.format(round(expected), shortest_km))
+    basis = ModeBasis.of(grid, shortest_km)
+    if basis.count > MOST_MODES:  # coasts take more modes than their area tells
+        raise ValueError(_TOO_MANY.format(basis.count, shortest_km))
+    return basis

@@ -9,12 +9,13 @@ cell at their own position and time. The posterior is exact for the prior in a b
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
 
 from pipeline_spde.baselines.cells import Days, target_days, visible_offsets
-from pipeline_spde.baselines.spde_days import forecast_maps, segments, smoothed_maps
+from pipeline_spde.baselines.spde_days import forecast_maps, forecasts, segments, smoothed_maps
 from pipeline_spde.baselines.spde_model import Array, SpdeModel, SpdeOiParameters
 from pipeline_spde.baselines.superobs import SuperObservations, superobservations
 from pipeline_spde.config import MapRequest, SpdeOiConfig
@@ -38,20 +39,59 @@ def reconstruct(observations: Observations, grid: Grid, task: Task, config: MapR
         ValueError: no file of parameters is named, or the domain is too large for the basis.
         DataError: the file of parameters is damaged.
     """
+    started = perf_counter()
+    model, seen, parameters = _prepared(observations, grid, config)
+    mean, std = analyse(model, seen, task, target_days(config.period), config.spde_oi)
+    seconds = perf_counter() - started
+    logger.info("spde_oi: %d maps, %d modes, %.1f s", len(mean), model.basis.count, seconds)
+    return _maps(observations, grid, config, mean, parameters.std_factor * std)
+
+
+def reconstruct_leads(
+    observations: Observations, grid: Grid, task: Task, config: MapRequest, leads: Sequence[int]
+) -> dict[int, Maps]:
+    """Return the forecasts of several lead times with standard deviation, from one sweep.
+
+    Args:
+        observations: as for `reconstruct`.
+        grid: as for `reconstruct`.
+        task: for{n}; every lead sees what for{n} sees, up to its own last observed day.
+        config: as for `reconstruct`; the parameters are those fitted for the task.
+        leads: lead times in days.
+    """
+    model, seen, parameters = _prepared(observations, grid, config)
+    targets = target_days(config.period)
+    reach = visible_offsets(task, config.spde_oi.window_days).astype("timedelta64[D]")
+    shape = (targets.size, *grid.shape)
+    found = {lead: (np.empty(shape), np.empty(shape)) for lead in leads}
+    for lead, number, mean, std in forecasts(model, seen, targets[0] + reach[0], targets, leads):
+        found[lead][0][number], found[lead][1][number] = mean, std
+    return {
+        lead: _maps(observations, grid, config, mean, parameters.std_factor * std)
+        for lead, (mean, std) in found.items()
+    }
+
+
+def _prepared(
+    observations: Observations, grid: Grid, config: MapRequest
+) -> tuple[SpdeModel, SuperObservations, SpdeOiParameters]:
+    """Return the prior, the observations and the fitted parameters."""
     if config.tuning is None:
         raise ValueError("spde_oi needs its fitted parameters: set `tuning` to the NetCDF file")
-    started, options = perf_counter(), config.spde_oi
+    options = config.spde_oi
     parameters = SpdeOiParameters.read(config.tuning, grid)
     model = SpdeModel(parameters, grid, observations.mean, options.shortest_km, options.low_pass_km)
-    seen = superobservations(observations, grid)
-    targets = target_days(config.period)
-    mean, std = analyse(model, seen, task, targets, options)
+    return model, superobservations(observations, grid), parameters
+
+
+def _maps(
+    observations: Observations, grid: Grid, config: MapRequest, mean: Array, std: Array
+) -> Maps:
+    """Return anomalies and deviations (days, lat, lon) as maps."""
     height = (mean + np.nan_to_num(observations.mean)).astype(np.float32)
-    deviation = (parameters.std_factor * std).astype(np.float32)
+    deviation = std.astype(np.float32)
     for field in (height, deviation):
         field[:, grid.land] = np.nan
-    seconds = perf_counter() - started
-    logger.info("spde_oi: %d maps, %d modes, %.1f s", len(height), model.basis.count, seconds)
     return Maps(
         time=daily_stamps(config.period.start, config.period.end),
         grid=grid,

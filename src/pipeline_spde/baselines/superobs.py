@@ -29,7 +29,7 @@ class SuperObservations:
         noon: days from 12:00 of that day, in [−0.5, 0.5), shape (obs,).
         row, column: position in cells, 0 at the first centre, shape (obs,).
         cell: (row, column) of the ocean cell it lies in, shape (obs, 2).
-        value: m, shape (obs,).
+        value: m, shape (obs,), or (obs, columns) for several sets of values.
         variance: variance of the noise of the mean, m², shape (obs,).
     """
 
@@ -40,6 +40,11 @@ class SuperObservations:
     cell: Index
     value: Array
     variance: Array
+
+    @property
+    def columns(self) -> int | None:
+        """Number of sets of values, None for a single one without a dimension of its own."""
+        return None if self.value.ndim == 1 else int(self.value.shape[1])
 
     def select(self, keep: NDArray | slice) -> SuperObservations:
         """Return the observations of a boolean or integer index."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline_spde.baselines.analysis import OiParameters, mean_maps
 from pipeline_spde.baselines.cells import CellAnomalies, cell_anomalies, visible_offsets
 from pipeline_spde.baselines.deviation import deviation_maps
-from pipeline_spde.baselines.search import Point, ScanAndSimplex
+from pipeline_spde.baselines.search import Point, Progress, ScanAndSimplex
 from pipeline_spde.baselines.validation import Comparison, against_passes, against_truth
 from pipeline_spde.config import OiTunedConfig, SpdeOiConfig
 from pipeline_spde.fields import Maps, Observations
@@ -40,6 +40,7 @@ def tune(
     period: Period,
     truth: Maps | None,
     seed: int,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return the fitted parameters of `oi_tuned` for a task.
 
@@ -51,6 +52,7 @@ def tune(
         period: the validation period; all targets lie in it, their windows may reach beyond.
         truth: true maps on the same grid; None: compare with withheld passes.
         seed: of the choice of withheld passes.
+        progress: called after every candidate with (candidates tried, candidates likely in all).
 
     Returns:
         JSON-ready mapping: the four fields of `OiParameters`, `rmse_m` of the criterion,
@@ -81,6 +83,7 @@ def tune(
             "length_days": config.lengths_days,
             "length_km": config.lengths_km,
         },
+        progress,
     )
     best = OiParameters(**search.run(), prior_std_m=prior)
     scale = _variance_scale(sets, grid, offsets, best, config)

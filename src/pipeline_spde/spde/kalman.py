@@ -7,6 +7,9 @@ adjoint recursion, which needs no inverse of a covariance:
 
     λ⁻ = (I − KH)ᵀ λ + HᵀS⁻¹v,   Λ⁻ = (I − KH)ᵀ Λ (I − KH) + HᵀS⁻¹H,   λ, Λ ← Fᵀλ⁻, FᵀΛ⁻F
     ẑ = z⁻ + P⁻λ⁻,               cov = P⁻ − P⁻Λ⁻P⁻
+
+Covariances do not depend on the observed values: means may have columns, one for each of several
+sets of values at the same points (an ensemble), at the cost of a few products more.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class DayPoints:
     Attributes:
         rows: Φ, the modes at the points, shape (obs, modes).
         share: time after noon as a share of the step to the next noon, in [0, 1], shape (obs,).
-        value: m, shape (obs,).
+        value: m, shape (obs,), or (obs, columns) for several sets of values.
         variance: error variance, m², > 0, shape (obs,).
     """
 
@@ -44,7 +47,7 @@ class DayPoints:
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """Mean (2 modes) and covariance (2 modes, 2 modes) of (c_t, ê_{t+1})."""
+    """Mean (2 modes) or (2 modes, columns) and covariance (2 modes, 2 modes) of (c_t, ê_{t+1})."""
 
     mean: Tensor
     covariance: Tensor
@@ -77,6 +80,13 @@ class ModeFilter:
         covariance = prior.start()
         self.first = Gaussian(covariance.new_zeros(covariance.shape[0]), covariance)
 
+    def start(self, columns: int | None = None) -> Gaussian:
+        """Return the stationary law of the first state, its mean with columns where asked for."""
+        if columns is None:
+            return self.first
+        zero = self.first.mean[:, None].expand(-1, columns).clone()
+        return Gaussian(zero, self.first.covariance)
+
     def assimilate(
         self, state: Gaussian, step: Step, points: DayPoints
     ) -> tuple[Gaussian, Update | None]:
@@ -96,11 +106,12 @@ class ModeFilter:
         root = torch.linalg.cholesky(s)
         gain = torch.linalg.solve_triangular(root, hp, upper=False)
         misfit = points.value - h @ state.mean
-        white = torch.linalg.solve_triangular(root, misfit[:, None], upper=False)
+        columns = misfit.reshape(misfit.shape[0], -1)
+        white = torch.linalg.solve_triangular(root, columns, upper=False).view(misfit.shape)
         covariance = torch.addmm(state.covariance, gain.T, gain, alpha=-1)
-        mean = state.mean + (gain.T @ white)[:, 0]
+        mean = state.mean + gain.T @ white
         observation = torch.linalg.solve_triangular(root, h, upper=False)
-        return Gaussian(mean, covariance), Update(observation, gain, white[:, 0])
+        return Gaussian(mean, covariance), Update(observation, gain, white)
 
     def predict(self, state: Gaussian, step: Step) -> Gaussian:
         """Return the law of (c_{t+1}, ê_{t+2})."""
@@ -114,7 +125,7 @@ class ModeFilter:
         out[:n, :n] = u @ (pxx + pxe + pxe.T + pee) @ u.T
         out[:n, n:] = rho * (u @ (pxe + pee)) if rho > 0 else 0
         out[n:, :n] = out[:n, n:].T
-        out[n:, n:] = rho**2 * pee + self.noise
+        out[n:, n:] = rho**2 * pee + (self.noise if step.noise is None else step.noise)
         x, e = state.mean[:n], state.mean[n:]
         before = x if step.explicit is None else step.explicit @ x
         return Gaussian(torch.cat([u @ (before + e), rho * e]), out)
@@ -132,15 +143,20 @@ class ModeSmoother:
     """The backward sweep. Feed it the days from the last to the first.
 
     Args:
-        modes: number of modes.
-        like: tensor that gives dtype and device.
+        like: mean of a state, (2 modes,) or (2 modes, columns).
         rho: correlation of the noise from day to day.
+        covariance: False leaves the covariance, most of the work, out.
     """
 
-    def __init__(self, modes: int, like: Tensor, rho: float) -> None:
-        self.modes, self.rho = modes, rho
-        self.vector = like.new_zeros(2 * modes)
-        self.matrix = like.new_zeros(2 * modes, 2 * modes)
+    def __init__(self, like: Tensor, rho: float, covariance: bool = True) -> None:
+        self.modes, self.rho = like.shape[0] // 2, rho
+        self.vector = torch.zeros_like(like)
+        size = like.shape[0] if covariance else 0
+        self.matrix = like.new_zeros(size, size)
+
+    @property
+    def _has_covariance(self) -> bool:
+        return self.matrix.shape[0] > 0
 
     def observe(self, update: Update | None) -> None:
         """Go back through an assimilation."""
@@ -148,6 +164,8 @@ class ModeSmoother:
             return
         g, w = update.observation, update.gain
         self.vector = self.vector + g.T @ (update.misfit - w @ self.vector)
+        if not self._has_covariance:
+            return
         half = w @ self.matrix
         inner = half @ w.T
         inner.diagonal().add_(1)
@@ -156,10 +174,10 @@ class ModeSmoother:
         self.matrix = self.matrix - cross - cross.T
 
     def mean(self, predicted: Tensor, rows: Tensor) -> Tensor:
-        """Return the mean of c_t given everything, (modes,).
+        """Return the mean of c_t given everything, (modes,) or (modes, columns).
 
         Args:
-            predicted: mean of z_t before its points, (2 modes,).
+            predicted: mean of z_t before its points.
             rows: first half of its covariance, (modes, 2 modes).
         """
         return predicted[: self.modes] + rows @ self.vector
@@ -174,6 +192,8 @@ class ModeSmoother:
         x = u.T @ self.vector[:n]
         before = x if step.explicit is None else step.explicit.T @ x
         self.vector = torch.cat([before, x + rho * self.vector[n:]])
+        if not self._has_covariance:
+            return
         xx = u.T @ (self.matrix[:n, :n] @ u)
         xe = rho * (u.T @ self.matrix[:n, n:]) if rho > 0 else torch.zeros_like(xx)
         out = torch.empty_like(self.matrix)

@@ -7,6 +7,15 @@ down to a shortest wavelength, made orthonormal over the ocean. The dynamics are
 
 so with all wavelengths of the grid this is the prior itself (tested). What the basis leaves out is
 known as a variance per cell, to be counted in the error of observations and of maps.
+
+No flow of the prior crosses a wall: a current that runs against one ends in a layer of thickness
+H/|m|. A basis without waves that short would send all that arrives there back upstream, as waves of
+its cut-off. A shortened basis therefore lets currents out: to the skew-symmetric S comes
+
+    ½ max(m·n, 0) · length of the wall / area        in the cells at an open wall,
+
+which makes S the projection of m·∇ on fields that go on evenly beyond the wall, as cosines do.
+It is not negative, so the step stays stable however strong the current.
 """
 
 from __future__ import annotations
@@ -14,15 +23,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from pipeline_spde.grids import Grid
 from pipeline_spde.spde.dynamics import Dynamics
-from pipeline_spde.spde.operator import Mesh, mesh
+from pipeline_spde.spde.operator import Mesh, advection, mesh
 from pipeline_spde.spde.parameters import SpdeParameters
+from pipeline_spde.spde.polynomial import Polynomial
 from pipeline_spde.spde.prior import SpdePrior
+from pipeline_spde.spde.propagator import Propagator
+from pipeline_spde.spde.stencil import CENTRE
 
 _DEPENDENT = 1e-9  # relative size of a direction that the ocean does not tell from the others
 _COLUMNS = 256  # fields solved for together
@@ -66,6 +79,11 @@ class ModeBasis:
     def count(self) -> int:
         """Number of modes."""
         return int(self.fields.shape[0])
+
+    @property
+    def complete(self) -> bool:
+        """True when every field on the ocean is in the span."""
+        return self.count == self.mesh.count
 
     def project(self, fields: Tensor) -> Tensor:
         """Return CᵀD f, shape (..., modes), for fields (..., lat, lon)."""
@@ -116,10 +134,13 @@ class Step:
     Attributes:
         solve: Â⁻¹, shape (modes, modes).
         explicit: B̂ of the same shape, or None for the identity.
+        noise: covariance of the ξ̂ that enters with this day, of the same shape; None for the one
+            of all days.
     """
 
     solve: Tensor
     explicit: Tensor | None
+    noise: Tensor | None = None
 
 
 class ModePrior:
@@ -139,10 +160,7 @@ class ModePrior:
         two_days = {k: v.expand(-1, 2, -1, -1) for k, v in theta.items() if k[:2] != "m_"}
         self.grid, self.dynamics, self.basis = grid, dynamics, basis
         self._theta = SpdeParameters(m_east=None, m_north=None, **two_days)
-        self._still = self._prior(self._theta)
-
-    def _prior(self, theta: SpdeParameters) -> SpdePrior:
-        return SpdePrior(self.grid, theta, **vars(self.dynamics))
+        self._still = SpdePrior(grid, self._theta, **vars(dynamics))
 
     def step(self, m_east: Tensor | None = None, m_north: Tensor | None = None) -> Step:
         """Return the dynamics of one day.
@@ -151,17 +169,28 @@ class ModePrior:
             m_east: eastward velocity, km/day, (lat, lon), or None for none at all.
             m_north: northward velocity.
         """
-        prior = self._still
+        propagator = self._still.propagator
         if m_east is not None and m_north is not None:
-            shape = self._theta.shape
-            currents = {"m_east": m_east.expand(shape), "m_north": m_north.expand(shape)}
-            prior = self._prior(replace(self._theta, **currents))
+            propagator = self._moved(m_east, m_north)
+        explicit = self._projected(propagator.right) if propagator.right else None
+        return Step(torch.linalg.inv(self._projected(propagator.left)), explicit)
+
+    def _moved(self, m_east: Tensor, m_north: Tensor) -> Propagator:
+        """Return the dynamics of the whole grid with currents, which leave a shortened basis."""
+        metric, shape = self.basis.mesh, self._theta.shape
+        currents = {"m_east": m_east.expand(shape), "m_north": m_north.expand(shape)}
+        theta = replace(self._theta, **currents).on(metric.ocean).at(slice(1, None))
+        assert theta.m_east is not None and theta.m_north is not None
+        stencil = advection(metric, theta.m_east, theta.m_north)
+        if not self.basis.complete:
+            stencil[..., CENTRE, :, :] += _outflow(metric, theta.m_east, theta.m_north)
+        return Propagator(self._still.diffusion[:, 1:], stencil, self.dynamics, metric)
+
+    def _projected(self, chain: list[tuple[Polynomial, int]]) -> Tensor:
+        """Return the product of the projected factors: each keeps its sign, and no mode grows."""
         fields = self.basis.fields[:, None, None]
-        left = self.basis.project(prior.propagator.left_times(fields)[:, 0, 0]).T
-        explicit = None
-        if prior.propagator.right:
-            explicit = self.basis.project(prior.propagator.right_times(fields)[:, 0, 0]).T
-        return Step(torch.linalg.inv(left), explicit)
+        parts = [(self.basis.project(f.times(fields)[:, 0, 0]).T, times) for f, times in chain]
+        return reduce(lambda whole, part: part @ whole, (m for m, n in parts for _ in range(n)))
 
     def noise(self) -> Tensor:
         """Return the covariance of ξ̂, (modes, modes)."""
@@ -193,3 +222,16 @@ class ModePrior:
         parts = [self.basis.project(times(part)[:, 0]) for part in columns.split(_COLUMNS)]
         whole = torch.cat(parts)
         return 0.5 * (whole + whole.T)
+
+
+def _outflow(metric: Mesh, m_east: Tensor, m_north: Tensor) -> Tensor:
+    """Return half the flow out through open walls over the cell areas, day⁻¹, (..., lat, lon)."""
+    flow = torch.zeros_like(m_east)
+    north = m_north * metric.dx
+    flow[..., -1, :] += north[..., -1, :].clamp(min=0)
+    flow[..., 0, :] += (-north[..., 0, :]).clamp(min=0)
+    if not metric.periodic:
+        east = m_east * metric.dy
+        flow[..., :, -1] += east[..., :, -1].clamp(min=0)
+        flow[..., :, 0] += (-east[..., :, 0]).clamp(min=0)
+    return 0.5 * flow / metric.area

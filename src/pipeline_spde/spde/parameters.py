@@ -13,14 +13,18 @@ Physical parameters determine Θ and back:
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline_spde.spde.dynamics import Dynamics
 from pipeline_spde.spde.variance import variance_per_unit_tau
+
+logger = logging.getLogger(__name__)
 
 RAW_CHANNELS = (
     "sigma",
@@ -91,6 +95,8 @@ class SpdeParameters:
         h_en: east-north diffusion, h_en² < h_ee h_nn.
         h_nn: north-north diffusion.
         tau: amplitude τ > 0 of the noise, m km day^-1/2.
+        dynamics: settings of the prior that the fields were worked out for from physical
+            parameters; None where κ and τ were given themselves: any prior takes them.
     """
 
     kappa: Tensor
@@ -100,6 +106,7 @@ class SpdeParameters:
     h_en: Tensor
     h_nn: Tensor
     tau: Tensor
+    dynamics: Any = None  # typed as Any: tensors may be given by name as one mapping
 
     def __post_init__(self) -> None:
         if (self.m_east is None) != (self.m_north is None):
@@ -118,7 +125,7 @@ class SpdeParameters:
     def items(self) -> list[tuple[str, Tensor]]:
         """Return the names and tensors that are there."""
         named = [(name, getattr(self, name)) for name in self.__dataclass_fields__]
-        return [(name, value) for name, value in named if value is not None]
+        return [(name, value) for name, value in named if isinstance(value, Tensor)]
 
     @property
     def shape(self) -> torch.Size:
@@ -132,6 +139,29 @@ class SpdeParameters:
     def detach(self) -> SpdeParameters:
         """Return the parameters without their history."""
         return replace(self, **{name: value.detach() for name, value in self.items()})
+
+    def check_made_for(self, dynamics: Dynamics) -> None:
+        """Refuse settings of a prior under which the parameters mean something else.
+
+        Raises:
+            ValueError: they were made for another α: neither κ nor τ would be right.
+        """
+        made: Dynamics | None = self.dynamics
+        if made is None:
+            return
+        if made.alpha != dynamics.alpha:
+            raise ValueError(
+                f"these parameters were made from physical ones for alpha={made.alpha}, the prior "
+                f"has alpha={dynamics.alpha}: κ = T^(−1/α) and τ would be wrong; give "
+                f"from_physical or from_unconstrained dynamics=Dynamics(alpha={dynamics.alpha}, …)"
+            )
+        other_rho = made.dt == dynamics.dt and made.rho != dynamics.rho
+        if other_rho or made.noise != dynamics.noise:
+            logger.warning(
+                "parameters made for noise=%s and rho=%g in a prior with noise=%s and rho=%g: its "
+                "standard deviation is not their sigma; pass the prior's dynamics when making them",
+                made.noise, made.rho, dynamics.noise, dynamics.rho,
+            )  # fmt: skip
 
     def at(self, times: slice) -> SpdeParameters:
         """Return the parameters of some days."""
@@ -203,7 +233,7 @@ class SpdeParameters:
         h = (mean + half * twice.cos(), half * twice.sin(), mean - half * twice.cos())
         unit = variance_per_unit_tau(kappa, *h, dynamics, cell_km)
         east, north = fields[5:] if currents else (None, None)
-        return cls(kappa, east, north, *h, sigma / unit.sqrt())
+        return cls(kappa, east, north, *h, sigma / unit.sqrt(), dynamics)
 
     @classmethod
     def from_unconstrained(
@@ -245,18 +275,19 @@ class SpdeParameters:
         h = (even + odd * a0, odd * a45, even - odd * a0)
         unit = variance_per_unit_tau(kappa, *h, dynamics, cell_km)
         currents = _in_disc(channels[5], channels[6], bounds.largest_speed)
-        return cls(kappa, *currents, *h, sigma / unit.sqrt())
+        return cls(kappa, *currents, *h, sigma / unit.sqrt(), dynamics)
 
     def to_unconstrained(
         self,
         bounds: Bounds,
         *,
-        dynamics: Dynamics = _DEFAULT,
+        dynamics: Dynamics | None = None,
         cell_km: tuple[float, float] | None = None,
     ) -> Tensor:
         """Return the raw channels that `from_unconstrained` maps to these parameters.
 
         Values at or beyond a bound come out as a large but finite number just inside it.
+        `dynamics` as for `physical`.
         """
         p = self.physical(dynamics=dynamics, cell_km=cell_km)
         log_ratio = torch.log(p.range_major / p.range_minor)
@@ -280,9 +311,16 @@ class SpdeParameters:
         )
 
     def physical(
-        self, *, dynamics: Dynamics = _DEFAULT, cell_km: tuple[float, float] | None = None
+        self, *, dynamics: Dynamics | None = None, cell_km: tuple[float, float] | None = None
     ) -> PhysicalParameters:
-        """Return what the parameters mean; the inverse of `from_physical` (angle in (−90, 90])."""
+        """Return what the parameters mean; the inverse of `from_physical` (angle in (−90, 90]).
+
+        Args:
+            dynamics: settings of the prior; by default those the parameters were made for, or
+                α = 2 with white noise.
+            cell_km: (dy, dx) of the grid, see `variance_per_unit_tau`.
+        """
+        settings: Dynamics = dynamics or self.dynamics or _DEFAULT
         half = 0.5 * (self.h_ee - self.h_nn)
         radius = (half.square() + self.h_en.square()).sqrt()
         mean = 0.5 * (self.h_ee + self.h_nn)
@@ -290,13 +328,13 @@ class SpdeParameters:
         along = mean + radius
         across = (self.h_ee * self.h_nn - self.h_en.square()) / along
         h = (self.h_ee, self.h_en, self.h_nn)
-        unit = variance_per_unit_tau(self.kappa, *h, dynamics, cell_km)
+        unit = variance_per_unit_tau(self.kappa, *h, settings, cell_km)
         return PhysicalParameters(
             sigma=self.tau * unit.sqrt(),
             range_major=(8 * along).sqrt() / self.kappa,
             range_minor=(8 * across).sqrt() / self.kappa,
             angle=0.5 * torch.rad2deg(torch.atan2(self.h_en, half)),
-            decorrelation_time=self.kappa ** (-dynamics.alpha),
+            decorrelation_time=self.kappa ** (-settings.alpha),
             m_east=self.m_east,
             m_north=self.m_north,
         )

@@ -14,6 +14,7 @@ Q is never formed. Land cells carry no probability: values there are ignored, sa
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -49,7 +50,8 @@ class SpdePrior:
         robin: coefficient of the open walls, 0 for walls without flux.
 
     Raises:
-        ValueError: parameters do not fit the grid, are not valid, or ρ > 0 with a single day.
+        ValueError: parameters do not fit the grid, are not valid or made for another α, or ρ > 0
+            with a single day.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SpdePrior:
                 f"parameters are on {tuple(theta.shape[-2:])} cells, the grid has {grid.shape}"
             )
         self.grid, self.dynamics = grid, Dynamics(dt, alpha, scheme, noise, rho, substeps)
+        theta.check_made_for(self.dynamics)
         self.robin = robin
         self.batch, self.days = theta.shape[:2]
         if rho > 0 and self.days < 2:
@@ -178,7 +181,7 @@ class SpdePrior:
             later = torch.stack(adjoint[skip:], dim=-3)
             later = self.noise.covariance_times(later, self.noise.tau[:, skip:])
             shocks += list(later.unbind(dim=-3))
-        return self._integrate(state, shocks)
+        return torch.stack(list(self._integrate(state, shocks)), dim=-3)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -188,26 +191,38 @@ class SpdePrior:
             n: number of draws, ≥ 1.
             generator: source of randomness; on the CPU it gives the same draws on any device.
         """
+        return torch.stack(list(self.draws(n, generator)), dim=-3)
+
+    @torch.no_grad()
+    def draws(self, n: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+        """Yield the days of n draws in order, each (n, batch, lat, lon), as `sample` makes them.
+
+        Only two days are held at a time: the window may be as long as one likes.
+        """
         if n < 1:
             raise ValueError(f"the number of draws must be at least 1, got {n}")
         state, first = self.start.sample(n, generator)
-        skip = 1 if first is None else 2
-        shocks = [] if first is None else [first]
-        for t in range(skip, self.days):
+        yield from self._integrate(state, self._shocks(n, first, generator))
+
+    def _shocks(
+        self, n: int, first: Tensor | None, generator: torch.Generator | None
+    ) -> Iterator[Tensor]:
+        """Yield e₁ (given, or without ρ drawn), ξ₂, ξ₃ and so on."""
+        if first is not None:
+            yield first
+        for t in range(1 if first is None else 2, self.days):
             tau = self.noise.tau[:, t]
             white = standard_normal((n, *tau.shape), tau, generator)
-            shocks.append(self.noise.draw(white, tau))
-        return self._integrate(state, shocks)
+            yield self.noise.draw(white, tau)
 
-    def _integrate(self, state: Tensor, shocks: list[Tensor]) -> Tensor:
-        """Return x_t = A_t⁻¹ (B_t x_{t−1} + e_t) from x₀ and (e₁, ξ₂, ξ₃, …)."""
-        days, e = [state], None
+    def _integrate(self, state: Tensor, shocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield x_t = A_t⁻¹ (B_t x_{t−1} + e_t) from x₀ and (e₁, ξ₂, ξ₃, …), zero on land."""
+        rho, e = self.dynamics.rho, None
+        yield torch.where(self.ocean, state, 0)
         for step, shock in enumerate(shocks):
-            rho = self.dynamics.rho
             e = shock if e is None or rho == 0 else rho * e + shock
-            forced = self.propagator.right_times_at(step, days[-1]) + e
-            days.append(self.propagator.solve_at(step, forced))
-        return torch.where(self.ocean, torch.stack(days, dim=-3), 0)
+            state = self.propagator.solve_at(step, self.propagator.right_times_at(step, state) + e)
+            yield torch.where(self.ocean, state, 0)
 
     def marginal_std(
         self, n_samples: int | None = 400, generator: torch.Generator | None = None

@@ -20,9 +20,13 @@ from pipeline_spde.training.module import StateTraining
 
 logger = logging.getLogger(__name__)
 
-RECORD = ("identity", "best_rmse", "best_step", "best_weights", "rows", "stale", "finished")
+RECORD = (
+    "identity", "best", "best_rmse", "best_step", "best_weights", "rows", "stale", "finished"
+)  # fmt: skip
 """What `last.ckpt` holds of the `Keeper`, beside solver, optimiser, schedule and step."""
 LOG_COLUMNS = ("step", "seconds", "train_loss", "validation_rmse_m", "learning_rate")
+MORE_COLUMNS = ("validation_nll", "validation_loss")
+"""Further columns of trainings that log them."""
 
 
 class Keeper(pl.Callback):
@@ -47,6 +51,7 @@ class Keeper(pl.Callback):
         self.identity = identity
         self.steps = steps
         self.patience = patience
+        self.best = math.inf
         self.best_rmse = math.inf
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -84,25 +89,29 @@ class Keeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the validation that has just run, and write `last.ckpt`."""
         assert isinstance(pl_module, StateTraining) and self._loss_sum is not None
-        step = pl_module.step
-        rmse = float(trainer.callback_metrics["validation_rmse_m"])
-        if not math.isfinite(rmse):
-            raise RuntimeError(f"the validation RMSE is {rmse} at step {step}")
-        self._compare(rmse, step, pl_module)
+        step, logged = pl_module.step, trainer.callback_metrics
+        rmse = float(logged["validation_rmse_m"])
+        value = float(logged[pl_module.criterion])
+        if not math.isfinite(rmse + value):
+            raise RuntimeError(
+                f"validation_rmse_m is {rmse}, {pl_module.criterion} {value} at step {step}"
+            )
+        self._compare(value, rmse, step, pl_module)
         loss = float(self._loss_sum) / self._losses
         self._loss_sum, self._losses = None, 0
         seconds = self._seconds_before + time.monotonic() - self._started
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append([step, seconds, loss, rmse, rate])
+        more = [float(logged[name]) for name in MORE_COLUMNS if name in logged]
+        self.rows.append([step, seconds, loss, rmse, rate, *more])
         self.finished = step >= self.steps or self.stale >= self.patience
         trainer.should_stop = self.finished
         if trainer.is_global_zero:
             self._save(trainer, pl_module)
 
-    def _compare(self, rmse: float, step: int, module: StateTraining) -> None:
+    def _compare(self, value: float, rmse: float, step: int, module: StateTraining) -> None:
         """Keep the weights when they are the best so far."""
-        if rmse < self.best_rmse:
-            self.best_rmse, self.best_step, self.stale = rmse, step, 0
+        if value < self.best:
+            self.best, self.best_rmse, self.best_step, self.stale = value, rmse, step, 0
             self.best_weights = {
                 name: tensor.detach().cpu().contiguous().clone()
                 for name, tensor in module.solver.state_dict().items()
@@ -122,10 +131,11 @@ class Keeper(pl.Callback):
         with atomic_path(self.last) as temporary:
             torch.save(record, temporary)
         write_log(self.log_file, self.rows)
-        step, seconds, loss, rmse, _ = self.rows[-1]
+        step, seconds, loss, rmse = self.rows[-1][:4]
         logger.info(
-            "step %d of %d: training loss %.4g, validation RMSE %.2f cm (best %.2f at %d), %.0f s",
-            step, self.steps, loss, 100 * rmse, 100 * self.best_rmse, self.best_step, seconds,
+            "step %d of %d: loss %.4g, validation RMSE %.2f cm (best %.2f at %d)%s, %.0f s",
+            step, self.steps, loss, 100 * rmse, 100 * self.best_rmse, self.best_step,
+            "".join(f", {value:.4g}" for value in self.rows[-1][5:]), seconds,
         )  # fmt: skip
 
 
@@ -133,7 +143,7 @@ def write_log(path: Path, rows: list[list[float]]) -> None:
     """Write the log as CSV, atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(LOG_COLUMNS)
-    for step, seconds, loss, rmse, rate in rows:
-        writer.writerow([int(step), f"{seconds:.1f}", f"{loss:.6g}", f"{rmse:.6g}", f"{rate:.6g}"])
+    writer.writerow((*LOG_COLUMNS, *MORE_COLUMNS)[: len(rows[0]) if rows else len(LOG_COLUMNS)])
+    for step, seconds, *numbers in rows:
+        writer.writerow([int(step), f"{seconds:.1f}", *(f"{value:.6g}" for value in numbers)])
     write_text(path, text.getvalue())

@@ -1,10 +1,10 @@
-"""The loss of the state model: weighted errors of heights and of their slopes, and prior costs.
+"""The loss of the networks: weighted errors of heights and of their slopes, and prior costs.
 
     L = a ⟨w e²⟩ + b (⟨w (δ_x e)²⟩ + ⟨w (δ_y e)²⟩) + c (⟨(x − Φx)²⟩ + ⟨(x₀ − Φx₀)²⟩)
 
 with e = x − x₀ the error in normalised units, δ first differences between neighbouring cells, w
 weights over the days of the window (mean one) and ⟨⟩ means over ocean cells (both cells of a
-difference being ocean).
+difference being ocean). A network without Φ (the UNet) has no last term.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def state_loss(
     state: Tensor,
     truth: Tensor,
     ocean: Tensor,
-    prior: nn.Module,
+    prior: nn.Module | None,
     weights: Tensor,
     config: LossConfig,
 ) -> Tensor:
     """Return the loss, a scalar.
 
     Args:
-        state: the solver's output, shape (batch, time, lat, lon).
+        state: the network's output, shape (batch, time, lat, lon).
         truth: same shape; anything finite on land.
         ocean: boolean, shape (batch, lat, lon).
-        prior: Φ.
+        prior: Φ, or None.
         weights: of the days, shape (time,).
         config: a, b, c = `mse`, `gradient`, `prior`.
     """
@@ -65,7 +65,7 @@ def state_loss(
         slopes = weighted_mean(east, day * (sea[..., 1:] & sea[..., :-1]))
         slopes = slopes + weighted_mean(north, day * (sea[..., 1:, :] & sea[..., :-1, :]))
         loss = loss + config.gradient * slopes
-    if config.prior:
+    if config.prior and prior is not None:
         # Φ sees over the coast: on land the truth is continued by the state
         continued = torch.where(sea, truth, state.detach())
         for field in (state, continued):

@@ -1,4 +1,4 @@
-"""The Lightning module of the state model: steps, schedule, checks."""
+"""The Lightning module of the networks: steps, schedule, checks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from pipeline_spde.assimilation.state_solver import StateSolver
 from pipeline_spde.config import TrainingConfig
 from pipeline_spde.data.windows import Batch
+from pipeline_spde.networks import Network
 from pipeline_spde.periods import Task
 from pipeline_spde.training.losses import state_loss, time_weights
 from pipeline_spde.trees import derived_seed
@@ -31,7 +31,10 @@ def learning_rate_factor(step: int, config: TrainingConfig) -> float:
 
 
 class StateTraining(pl.LightningModule):
-    """Train a `StateSolver`; validate by the RMSE of the target day in metres.
+    """Train a network; validate by the RMSE of the target day in metres.
+
+    Attributes:
+        criterion: name of the logged number by which the best weights are chosen; lower is better.
 
     Args:
         solver: the model.
@@ -42,9 +45,11 @@ class StateTraining(pl.LightningModule):
         resume: content of `last.ckpt` of an interrupted training.
     """
 
+    criterion = "validation_rmse_m"
+
     def __init__(
         self,
-        solver: StateSolver,
+        solver: Network,
         task: Task,
         config: TrainingConfig,
         std: float,
@@ -77,16 +82,21 @@ class StateTraining(pl.LightningModule):
         """
         # random numbers are a function of seed, step and process: a resumed run draws the same
         torch.manual_seed(derived_seed(self.seed, str(self.step), str(self.global_rank)))
-        state = self.solver(*batch.inputs)
-        ocean = batch.inputs.ocean
-        loss = state_loss(
-            state, batch.truth, ocean, self.solver.prior, self.weights, self.config.loss
-        )
+        loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise RuntimeError(self._diagnosis(loss, batch))
         self.log("train_loss", loss)
         self.log("step", float(self.step))  # loggers take it for their axis
         return loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch, a scalar."""
+        return self.state_loss(self.solver(*batch.inputs), batch)
+
+    def state_loss(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of the states of a batch."""
+        prior, ocean = self.solver.prior, batch.inputs.ocean
+        return state_loss(state, batch.truth, ocean, prior, self.weights, self.config.loss)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the last validation."""
@@ -94,8 +104,11 @@ class StateTraining(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add up the squared errors of the target days."""
-        state = self.solver(*batch.inputs)[:, self.target_index].double()
-        error = state - batch.truth[:, self.target_index]
+        self.add_errors(self.solver(*batch.inputs), batch)
+
+    def add_errors(self, state: Tensor, batch: Batch) -> None:
+        """Add the squared errors of the target days of states to those of the validation."""
+        error = state[:, self.target_index].double() - batch.truth[:, self.target_index]
         square = torch.where(batch.inputs.ocean, error.square(), torch.zeros_like(error)).sum()
         self._squares.append(torch.stack([square, batch.inputs.ocean.sum().double()]))
 
@@ -109,7 +122,8 @@ class StateTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return Adam with warm-up and cosine decay over steps."""
-        optimizer = torch.optim.Adam(self.solver.parameters(), lr=self.config.learning_rate)
+        learned = [value for value in self.solver.parameters() if value.requires_grad]
+        optimizer = torch.optim.Adam(learned, lr=self.config.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, self.config)
         )
@@ -125,6 +139,6 @@ class StateTraining(pl.LightningModule):
         return (
             f"the training loss is {loss.item()} at step {self.step}, on the windows that "
             f"start on {'; '.join(batch.names)}; parameters with values that are not finite: "
-            f"{', '.join(broken) or 'none'}. Lower training.learning_rate or gradient_clip, or "
+            f"{', '.join(broken) or 'none'}. Lower the learning rate or training.gradient_clip, or "
             "look at the data of these days; no checkpoint of this step was kept"
         )

@@ -1,4 +1,4 @@
-"""Train the state model (4DVarNet), or fine-tune it for another task or domain."""
+"""Train a network (4DVarNet or UNet), or fine-tune it for another task or domain."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 
-from pipeline_spde.assimilation.checkpoint import StateCheckpoint, load_weights, read_torch
-from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import PatchConfig, StateModelConfig, TrainingConfig
+from pipeline_spde.assimilation.checkpoint import StateCheckpoint, read_torch
+from pipeline_spde.assimilation.spde_solver import SpdeSolver
+from pipeline_spde.config import (
+    AnyNetworkConfig,
+    AugmentedModelConfig,
+    PatchConfig,
+    TrainingConfig,
+)
 from pipeline_spde.data.datamodule import TrainingWindows, ValidationWindows, WindowData
 from pipeline_spde.fields import GriddedObservations, Maps
 from pipeline_spde.files import DataError, sha256
+from pipeline_spde.first_guess import FirstGuess
 from pipeline_spde.io import code_version
+from pipeline_spde.networks import Network, needs_first_guess, start_from, untrained
 from pipeline_spde.periods import Period, Task
 from pipeline_spde.training.keeping import Keeper, write_log
 from pipeline_spde.training.module import StateTraining
+from pipeline_spde.training.spde import SpdeTraining
 from pipeline_spde.trees import config_hash
 
 logger = logging.getLogger(__name__)
@@ -66,7 +74,7 @@ def train(
     mean: NDArray[np.float64],
     std: float,
     task: Task,
-    model: StateModelConfig,
+    model: AnyNetworkConfig,
     training: TrainingConfig,
     patches: PatchConfig,
     train_period: Period,
@@ -74,11 +82,13 @@ def train(
     seed: int,
     work_dir: Path,
     checkpoint: Path,
+    log_file: Path,
     init_from: Path | None = None,
+    guess: FirstGuess | None = None,
     loggers: Sequence[Logger] = (),
     progress: bool = True,
 ) -> TrainingReport:
-    """Train a state solver and write its best weights to `checkpoint`.
+    """Train a network and write its best weights to `checkpoint`.
 
     The state of the training goes to `work_dir` at every validation; a training that was cut off
     goes on from there when everything it depends on is unchanged, and ends with the same weights
@@ -90,15 +100,18 @@ def train(
         mean: mean height of the training period, m, shape (lat, lon).
         std: standard deviation of the anomalies of the training period, m.
         task: mapping, nrt or for{n}.
-        model: the architecture.
+        model: the architecture; its type says which network.
         training: loss, optimisation and budget.
         patches: size and strides of patches.
         train_period: training windows lie wholly inside.
         validation_period: validation targets lie inside.
         seed: of weights, batches and dropout.
         work_dir: folder for the state of the training; may be deleted afterwards.
-        checkpoint: file for the best weights; the log `training.csv` goes beside it.
-        init_from: checkpoint whose weights are the start (same architecture, any task or domain).
+        checkpoint: file for the best weights.
+        log_file: CSV with one line per validation.
+        init_from: checkpoint whose weights are the start (same architecture, any task or domain;
+            for 4dvarnet_spde also the state model of stage 1).
+        guess: first guesses of the windows of both periods, for networks that need them.
         loggers: Lightning loggers.
         progress: show a bar when on a terminal.
 
@@ -106,11 +119,13 @@ def train(
         ValueError: data, periods and model do not fit together.
         RuntimeError: the loss became infinite or NaN.
     """
+    if needs_first_guess(model) and guess is None:
+        raise ValueError(f"{model.method} starts from the first guess of its windows; give `guess`")
     job = _Job(
-        task, model, training, patches, train_period, validation_period, seed, float(std), init_from
-    )
-    identity = config_hash([job.settings(), _digest(observations, truth, mean)])
-    log_file = checkpoint.parent / "training.csv"
+        task, model, training, patches, train_period, validation_period, seed, float(std),
+        init_from, guess if needs_first_guess(model) else None,
+    )  # fmt: skip
+    identity = config_hash([job.settings(), _digest(observations, truth, mean, guess)])
     keeper = Keeper(work_dir, log_file, identity, training.steps, training.patience)
     precision = choose_precision(training.precision, training.accelerator)
     with torch.random.fork_rng(devices=[]):
@@ -135,7 +150,7 @@ def train(
         stopped_early=last_step < training.steps,
         resumed_from=0 if earlier is None else earlier["step"],
         precision=precision,
-        parameters=sum(value.numel() for value in solver.parameters()),
+        parameters=sum(value.numel() for value in solver.parameters() if value.requires_grad),
         seconds=seconds,
     )
 
@@ -169,7 +184,7 @@ class _Job:
     """The arguments of `train` that decide its result, the data aside."""
 
     task: Task
-    model: StateModelConfig
+    model: AnyNetworkConfig
     training: TrainingConfig
     patches: PatchConfig
     train_period: Period
@@ -177,6 +192,7 @@ class _Job:
     seed: int
     std: float
     init_from: Path | None
+    guess: FirstGuess | None
 
     def settings(self) -> dict[str, Any]:
         """Return them as a JSON-able tree; what does not change numbers is left out."""
@@ -211,30 +227,40 @@ class _Job:
         windows = TrainingWindows(
             observations, truth, mean, self.std, **common,
             period=self.train_period, batch_size=training.batch_size,
-            augment=training.augment, seed=self.seed,
+            augment=training.augment, seed=self.seed, guess=self.guess,
         )  # fmt: skip
         validation = ValidationWindows(
             observations, truth, mean, self.std, **common,
-            period=self.validation_period, days=training.validation_days,
+            period=self.validation_period, days=training.validation_days, guess=self.guess,
+            whole=isinstance(self.model, AugmentedModelConfig),
         )  # fmt: skip
         return windows, validation
 
-    def solver(self, windows: TrainingWindows) -> StateSolver:
-        """Return the solver to train, with the weights of `init_from` if any."""
+    def solver(self, windows: TrainingWindows) -> Network:
+        """Return the network to train, with the weights of `init_from` if any."""
         rows = sorted(windows.columns)
-        solver = StateSolver(self.model, windows.cutter.spacing((0, rows[len(rows) // 2], 0)))
+        solver = untrained(self.model, windows.cutter.spacing((0, rows[len(rows) // 2], 0)))
         if self.init_from is not None:
-            load_weights(solver, StateCheckpoint.load(self.init_from).weights)
+            start_from(solver, StateCheckpoint.load(self.init_from))
         return solver
 
 
-def _digest(observations: GriddedObservations, truth: Maps, mean: NDArray[np.float64]) -> str:
+def _digest(
+    observations: GriddedObservations,
+    truth: Maps,
+    mean: NDArray[np.float64],
+    guess: FirstGuess | None,
+) -> str:
     """Return a hash of the data."""
     digest = hashlib.sha256()
-    arrays = (
+    arrays: list[NDArray] = [
         truth.time, truth.height, mean, observations.time, observations.height,
         observations.observed, observations.error,
-    )  # fmt: skip
+    ]  # fmt: skip
+    if guess is not None:
+        arrays += [guess.targets, guess.height, guess.days]
+        arrays += [guess.m_east, guess.m_north, guess.sigma]
+        digest.update(repr(guess.law).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
@@ -251,7 +277,7 @@ class _Run:
 
 def _fit(
     job: _Job,
-    solver: StateSolver,
+    solver: Network,
     windows: TrainingWindows,
     validation: ValidationWindows,
     keeper: Keeper,
@@ -262,7 +288,8 @@ def _fit(
     if earlier is not None:
         keeper.take_over(earlier)
     first_step = 0 if earlier is None else earlier["step"]
-    module = StateTraining(solver, job.task, job.training, job.std, job.seed, earlier)
+    kind = SpdeTraining if isinstance(solver, SpdeSolver) else StateTraining
+    module = kind(solver, job.task, job.training, job.std, job.seed, earlier)
     if torch.cuda.is_available() and job.training.accelerator != "cpu":
         module.to(memory_format=torch.channels_last)
     training = job.training
@@ -331,7 +358,7 @@ def _finished_work(last: Path) -> dict[str, Any]:
 
 
 def _checkpoint(
-    job: _Job, solver: StateSolver, kept: Mapping[str, Any], sea_level: float
+    job: _Job, solver: Network, kept: Mapping[str, Any], sea_level: float
 ) -> StateCheckpoint:
     """Return the best weights with their description; wall times are left out of it."""
     settings = job.settings()
