@@ -44,9 +44,11 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
-# One process opens the tracking store before any job does (two at once would break a new SQLite
-# file). A hook, not a rule: nothing is made again when the store moves.
+# Before the first job: is there room for the results? Then one process opens the tracking store
+# (two at once would break a new SQLite file). A hook, not a rule: nothing is made again when the
+# store moves.
 onstart:
+    check_disk()
     shell(
         "python workflow/scripts/tracking.py --config {TRACKING:q} --output {MARKER:q}"
     )

@@ -38,6 +38,8 @@ TrackingOption = Annotated[Path | None, typer.Option(help="Tracking marker; omit
 LogOption = Annotated[Path | None, typer.Option(help="Log file.")]
 
 _EXPECTED_ERRORS = (ValueError, OSError, RuntimeError)
+# The whole need is compared with the disk before the first job (`disk`); this is for a disk that
+# others fill meanwhile.
 _LEAST_FREE_BYTES = 200 * 2**20
 
 

@@ -3,7 +3,7 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline_spde import stages
+from pipeline_spde import disk, stages
 from pipeline_spde.config import ConfigError, load
 from pipeline_spde.methods import METHODS, tuning_task
 
@@ -55,6 +55,8 @@ def tracks_source(wildcards):
 
 def check_real_data():
     """Refuse a missing or unusable file of real tracks before anything is planned."""
+    from pipeline_spde.data.sources import rads
+
     for name in REAL:
         domain = CONFIG.domains[name]
         path = stages.find_data(domain.tracks_file)
@@ -63,12 +65,18 @@ def check_real_data():
             raise WorkflowError(
                 f"{where}: no file {path}; give its path, or set PIPELINE_SPDE_DATA to its folder"
             )
-        from pipeline_spde.data.sources import rads
-
         try:
-            rads.check(path, (*domain.missions, *domain.withheld))
+            rads.check(path, domain)
         except (ValueError, OSError) as error:
             raise WorkflowError(f"{where}: {error}") from None
+
+
+def check_disk():
+    """Refuse an experiment that is larger than the disk of its results folder."""
+    try:
+        disk.require_room(CONFIG)
+    except OSError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def truth_of(wildcards):
@@ -78,17 +86,56 @@ def truth_of(wildcards):
     return {}
 
 
-def start_of(wildcards):
+def training_gpus():
+    """Return the GPUs of a training: one for each process, none where it runs on the CPU."""
+    return 0 if CONFIG.training.accelerator == "cpu" else CONFIG.training.devices
+
+
+def training_threads():
+    """Return the threads of a training: every process and each of its data loaders has one.
+
+    A second one gains a tenth on these small fields; the rules set OMP_NUM_THREADS accordingly.
+    """
+    return CONFIG.training.devices * (1 + CONFIG.training.workers)
+
+
+def start_of(file):
     """Return the checkpoint that training starts from: mapping's, for every other task."""
-    if wildcards.task == "mapping":
-        return {}
-    return {"start": f"<results>/models/{wildcards.domain}/mapping/state.ckpt"}
+
+    def function(wildcards):
+        if wildcards.task == "mapping":
+            return {}
+        return {"start": f"<results>/models/{wildcards.domain}/mapping/{file}"}
+
+    return function
 
 
-def transfer_source(wildcards):
+def first_guess_of(method):
+    """Return an input function: the first guess, where the network of a method starts from it."""
+
+    def function(wildcards):
+        if not stages.needs_first_guess(CONFIG, method):
+            return {}
+        folder = f"<results>/models/{wildcards.domain}/{wildcards.task}"
+        return {"first_guess": f"{folder}/first_guess.nc"}
+
+    return function
+
+
+def start_of_stage_2(wildcards):
+    """Return the checkpoint that 4dvarnet_spde starts from: stage 1, or its mapping model."""
+    file = "state.ckpt" if wildcards.task == "mapping" else "spde.ckpt"
+    return {"start": f"<results>/models/{wildcards.domain}/mapping/{file}"}
+
+
+def transfer_source(file):
     """Return the checkpoint of the domain that a transferred one takes its network from."""
-    source = CONFIG.domains[wildcards.domain].model_from
-    return f"<results>/models/{source}/{wildcards.task}/state.ckpt"
+
+    def function(wildcards):
+        source = CONFIG.domains[wildcards.domain].model_from
+        return f"<results>/models/{source}/{wildcards.task}/{file}"
+
+    return function
 
 
 def method_files(wildcards):
@@ -99,8 +146,40 @@ def method_files(wildcards):
     if task is not None:
         files["tuning"] = f"{folder}/{task}/{METHODS[wildcards.method].fitted}"
     if METHODS[wildcards.method].checkpoint:
-        files["checkpoint"] = f"{folder}/{wildcards.task}/state.ckpt"
-    return files
+        files["checkpoint"] = (
+            f"{folder}/{wildcards.task}/{METHODS[wildcards.method].checkpoint}"
+        )
+    return files | first_guess_of(wildcards.method)(wildcards)
+
+
+def ensemble_inputs(wildcards):
+    """Return what an ensemble is simulated from."""
+    folder = f"<results>/models/{wildcards.domain}"
+    data = f"<results>/data/{wildcards.domain}"
+    return {
+        "observations": f"{data}/observations.nc",
+        "tracks": f"{data}/tracks.nc",
+        "grid": f"{data}/grid.nc",
+        "tuning": f"{folder}/mapping/spde_oi.nc",
+        "checkpoint": f"{folder}/{wildcards.task}/{METHODS[wildcards.method].checkpoint}",
+        "first_guess": f"{folder}/{wildcards.task}/first_guess.nc",
+    }
+
+
+def calibration_of(wildcards):
+    """Return the calibration of an ensemble: a real domain's is that of the twin learned from."""
+    domain = wildcards.domain
+    if domain not in SIMULATED:
+        domain = CONFIG.domains[domain].model_from
+    folder = f"<results>/models/{domain}/{wildcards.task}"
+    return f"{folder}/{wildcards.method}.calibration.json"
+
+
+def curves_of(wildcards):
+    """Return the training curves of the networks that learn for a domain and task."""
+    folder = f"<results>/models/{wildcards.domain}/{wildcards.task}"
+    trained = stages.trained_methods(CONFIG, wildcards.domain, wildcards.task)
+    return [f"{folder}/{METHODS[method].curve}" for method in trained]
 
 
 def scored_against(wildcards):
@@ -148,9 +227,56 @@ def scores_of(wildcards):
     ]
 
 
+def in_ensemble_tasks(folder):
+    """Return an input function: the file of 4dvarnet_spde in every task with an ensemble."""
+
+    def function(wildcards):
+        return [
+            f"<results>/{folder}/{wildcards.domain}/{task}/4dvarnet_spde.nc"
+            for task in stages.ensemble_tasks(CONFIG)
+        ]
+
+    return function
+
+
+def judged_by(wildcards):
+    """Return what errors and scores of a simulated domain are drawn from; a real one has none."""
+    if wildcards.domain not in SIMULATED:
+        return {}
+    return {
+        "truth": f"<results>/data/{wildcards.domain}/truth.nc",
+        "coverage": f"<results>/data/{wildcards.domain}/coverage.csv",
+        "scores": [
+            f"<results>/scores/{wildcards.domain}/{task}/{method}.json"
+            for task in stages.ensemble_tasks(CONFIG)
+            for method in CONFIG.tasks[task]
+        ],
+    }
+
+
+def repeated(**files):
+    """Return an option before every file of inputs that hold a list ("": the file alone)."""
+
+    def function(wildcards, input):
+        return " ".join(
+            f"{files[name]} {quote(str(path))}".strip()
+            for name in files
+            for path in getattr(input, name, [])
+        )
+
+    return function
+
+
+def leads_of(wildcards):
+    """Return the lead-time curves of every method of a forecast task."""
+    folder = f"<results>/scores/{wildcards.domain}/{wildcards.task}/leads"
+    return [f"{folder}/{method}.csv" for method in CONFIG.tasks[wildcards.task]]
+
+
 def all_figures():
     """Return every figure of the experiment."""
     return [f"<results>/figures/{name}" for name in stages.figure_names(CONFIG)]
 
 
-check_real_data()
+if REAL and workflow.is_main_process:  # not again in every job of a cluster
+    check_real_data()

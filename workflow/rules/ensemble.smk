@@ -1,2 +1,60 @@
-# Conditional simulation x* + (x_s − x_s*): its rules join with the SPDE prior. No method has an
-# ensemble yet; the formal standard deviation of oi_tuned travels in its maps (`ssh_std`).
+# Conditional simulation x* + (x_s − x_s*): calibrated on validation days, applied to those mapped.
+
+
+rule calibrate:
+    input:
+        unpack(ensemble_inputs),
+        truth="<results>/data/{domain}/truth.nc",
+    output:
+        calibration="<results>/models/{domain}/{task}/{method}.calibration.json",
+    log:
+        "<logs>/calibrate/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/calibrate/{domain}.{task}.{method}.tsv"
+    wildcard_constraints:
+        domain=names(SIMULATED),
+        method=names([m for m in METHODS if METHODS[m].ensemble]),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=4 * 60,
+    params:
+        tracking=MARKER,
+        config=stage("calibrate"),
+    shell:
+        "python workflow/scripts/calibrate.py --config {params.config:q} --domain {wildcards.domain}"
+        " --observations {input.observations:q} --tracks {input.tracks:q} --grid {input.grid:q}"
+        " --tuning {input.tuning:q} --checkpoint {input.checkpoint:q}"
+        " --first-guess {input.first_guess:q} --truth {input.truth:q}"
+        " --output {output.calibration:q} --tracking {params.tracking:q} --log {log:q}"
+
+
+rule ensemble:
+    input:
+        unpack(ensemble_inputs),
+        calibration=calibration_of,
+    output:
+        ensemble="<results>/ensembles/{domain}/{task}/{method}.nc",
+    log:
+        "<logs>/ensemble/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/ensemble/{domain}.{task}.{method}.tsv"
+    wildcard_constraints:
+        method=names([m for m in METHODS if METHODS[m].ensemble]),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=4 * 60,
+    params:
+        tracking=MARKER,
+        config=stage("ensemble"),
+    shell:
+        "python workflow/scripts/ensemble.py --config {params.config:q} --domain {wildcards.domain}"
+        " --observations {input.observations:q} --tracks {input.tracks:q} --grid {input.grid:q}"
+        " --tuning {input.tuning:q} --checkpoint {input.checkpoint:q}"
+        " --first-guess {input.first_guess:q} --calibration {input.calibration:q}"
+        " --output {output.ensemble:q} --tracking {params.tracking:q} --log {log:q}"

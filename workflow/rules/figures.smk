@@ -322,7 +322,7 @@ rule figure_spectra:
 
 rule figure_training:
     input:
-        curve="<results>/models/{domain}/{task}/training.csv",
+        curves=curves_of,
         tuning="<results>/models/{domain}/{task}/oi_tuned.json",
     output:
         figure=report(
@@ -350,6 +350,216 @@ rule figure_training:
     shell:
         "python workflow/scripts/figure_training.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --curve {input.curve:q} --tuning {input.tuning:q}"
+        " --tuning {input.tuning:q} {input.curves:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_uncertainty:
+    input:
+        unpack(judged_by),
+        maps=in_ensemble_tasks("maps"),
+        ensembles=in_ensemble_tasks("ensembles"),
+    output:
+        figure=report(
+            "<results>/figures/{domain}/uncertainty.png",
+            caption="../report/uncertainty.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "figure": "uncertainty and error",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.uncertainty.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.uncertainty.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        judged=options(truth="--truth", coverage="--coverage"),
+        files=repeated(maps="--maps", ensembles="--ensembles", scores=""),
+    shell:
+        "python workflow/scripts/figure_uncertainty.py --config {params.config:q}"
+        " --domain {wildcards.domain} {params.judged} {params.files}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_theta:
+    input:
+        maps="<results>/maps/{domain}/{task}/4dvarnet_spde.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/theta.png",
+            caption="../report/theta.rst",
+            category="3 Training",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "estimated parameters",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.theta.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.theta.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_theta.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --maps {input.maps:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_members:
+    input:
+        unpack(truth_of),
+        ensemble="<results>/ensembles/{domain}/{task}/4dvarnet_spde.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/members.png",
+            caption="../report/members.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "members",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.members.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.members.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_members.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --ensemble {input.ensemble:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_ensemble:
+    input:
+        unpack(truth_of),
+        ensemble="<results>/ensembles/{domain}/{task}/4dvarnet_spde.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/ensemble.gif",
+            caption="../report/ensemble.rst",
+            category="2 Maps",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "animation of a member",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.ensemble.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.ensemble.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+        truth=options(truth="--truth"),
+    shell:
+        "python workflow/scripts/figure_ensemble.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {params.truth} --ensemble {input.ensemble:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_leads:
+    input:
+        scores="<results>/scores/{domain}/{task}/leads.csv",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/leads.png",
+            caption="../report/leads.rst",
+            category="1 Scores",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "skill by lead",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.leads.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.leads.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_leads.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " --scores {input.scores:q}"
+        " --output {output.figure:q}"
+        " --log {log:q}"
+
+
+rule figure_calibration:
+    input:
+        scores=scores_of,
+    output:
+        figure=report(
+            "<results>/figures/{domain}/{task}/calibration.png",
+            caption="../report/calibration.rst",
+            category="1 Scores",
+            labels={
+                "domain": "{domain}",
+                "task": "{task}",
+                "figure": "calibration of the spread",
+            },
+        ),
+    log:
+        "<logs>/figures/{domain}.{task}.calibration.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.{task}.calibration.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_calibration.py --config {params.config:q}"
+        " --domain {wildcards.domain} --task {wildcards.task}"
+        " {input.scores:q}"
         " --output {output.figure:q}"
         " --log {log:q}"

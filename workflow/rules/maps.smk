@@ -22,7 +22,9 @@ rule maps:
     params:
         tracking=MARKER,
         config=stage("maps"),
-        fitted=options(tuning="--tuning", checkpoint="--checkpoint"),
+        fitted=options(
+            tuning="--tuning", checkpoint="--checkpoint", first_guess="--first-guess"
+        ),
     shell:
         "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"
         " {params.fitted} --observations {input.observations:q} --tracks {input.tracks:q}"

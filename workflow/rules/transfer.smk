@@ -1,10 +1,10 @@
-# Regional transfer: a domain that names `model_from` takes another domain's network as it is
-# (zero-shot: rule transfer) or, with `fine_tune_steps`, goes on training it on its own truth.
+# Regional transfer: a domain that names `model_from` takes another domain's networks as they are
+# (zero-shot: rule transfer) or, with `fine_tune_steps`, goes on training them on its own truth.
 
 
 rule transfer:
     input:
-        checkpoint=transfer_source,
+        checkpoint=transfer_source("state.ckpt"),
     output:
         checkpoint="<results>/models/{domain}/{task}/state.ckpt",
     log:
@@ -16,15 +16,31 @@ rule transfer:
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    params:
+        tracking=MARKER,
+        config=stage("zero_shot"),
     shell:
-        "cp {input.checkpoint:q} {output.checkpoint:q}.tmp 2> {log:q}"
-        " && mv {output.checkpoint:q}.tmp {output.checkpoint:q} 2>> {log:q}"
+        "python workflow/scripts/transfer.py --config {params.config:q} --domain {wildcards.domain}"
+        " --checkpoint {input.checkpoint:q} --output {output.checkpoint:q}"
+        " --tracking {params.tracking:q} --log {log:q}"
+
+
+use rule transfer as transfer_unet with:
+    input:
+        checkpoint=transfer_source("unet.ckpt"),
+    output:
+        checkpoint="<results>/models/{domain}/{task}/unet.ckpt",
+    log:
+        "<logs>/transfer_unet/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/transfer_unet/{domain}.{task}.tsv"
 
 
 rule fine_tune:
     input:
+        unpack(first_guess_of("4dvarnet")),
         truth="<results>/data/{domain}/truth.nc",
-        checkpoint=transfer_source,
+        checkpoint=transfer_source("state.ckpt"),
         observations="<results>/data/{domain}/observations.nc",
         grid="<results>/data/{domain}/grid.nc",
         statistics="<results>/data/{domain}/statistics.json",
@@ -39,18 +55,76 @@ rule fine_tune:
         domain=names(FINE_TUNED),
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: training_threads()
     resources:
-        gpu=1,
-        mem_mb=6000,
+        gpu=training_gpus(),
+        mem_mb=6000 * CONFIG.training.devices,
         runtime=24 * 60,
     params:
         tracking=MARKER,
         config=stage("transfer"),
+        guess=options(first_guess="--first-guess"),
         work=str(RESULTS / "work" / "{domain}.{task}"),
     shell:
-        "python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
-        " --init-from {input.checkpoint:q} --truth {input.truth:q}"
+        "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
+        " python workflow/scripts/train.py --config {params.config:q} --domain {wildcards.domain}"
+        " --init-from {input.checkpoint:q} {params.guess} --truth {input.truth:q}"
         " --observations {input.observations:q} --grid {input.grid:q}"
         " --statistics {input.statistics:q} --work {params.work:q}"
-        " --output {output.checkpoint:q} --tracking {params.tracking:q} --log {log:q}"
+        " --output {output.checkpoint:q} --curve {output.curve:q}"
+        " --tracking {params.tracking:q} --log {log:q}"
+
+
+use rule fine_tune as fine_tune_unet with:
+    input:
+        unpack(first_guess_of("unet")),
+        truth="<results>/data/{domain}/truth.nc",
+        checkpoint=transfer_source("unet.ckpt"),
+        observations="<results>/data/{domain}/observations.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        statistics="<results>/data/{domain}/statistics.json",
+    output:
+        checkpoint="<results>/models/{domain}/{task}/unet.ckpt",
+        curve="<results>/models/{domain}/{task}/unet.csv",
+    log:
+        "<logs>/fine_tune_unet/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_unet/{domain}.{task}.tsv"
+    params:
+        tracking=MARKER,
+        config=stage("transfer_unet"),
+        guess=options(first_guess="--first-guess"),
+        work=str(RESULTS / "work" / "{domain}.{task}.unet"),
+
+
+use rule transfer as transfer_spde with:
+    input:
+        checkpoint=transfer_source("spde.ckpt"),
+    output:
+        checkpoint="<results>/models/{domain}/{task}/spde.ckpt",
+    log:
+        "<logs>/transfer_spde/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/transfer_spde/{domain}.{task}.tsv"
+
+
+use rule fine_tune as fine_tune_spde with:
+    input:
+        unpack(first_guess_of("4dvarnet_spde")),
+        truth="<results>/data/{domain}/truth.nc",
+        checkpoint=transfer_source("spde.ckpt"),
+        observations="<results>/data/{domain}/observations.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        statistics="<results>/data/{domain}/statistics.json",
+    output:
+        checkpoint="<results>/models/{domain}/{task}/spde.ckpt",
+        curve="<results>/models/{domain}/{task}/spde.csv",
+    log:
+        "<logs>/fine_tune_spde/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_spde/{domain}.{task}.tsv"
+    params:
+        tracking=MARKER,
+        config=stage("transfer_spde"),
+        guess=options(first_guess="--first-guess"),
+        work=str(RESULTS / "work" / "{domain}.{task}.spde"),

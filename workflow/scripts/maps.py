@@ -17,12 +17,13 @@ def main(
     output: runtime.FileOption,
     tuning: Path | None = None,
     checkpoint: Path | None = None,
+    first_guess: Path | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
     """Write the maps of the evaluation period; the truth is no input of this stage."""
     stage = MapsStage.model_validate_json(config)
-    fitted = {"tuning": tuning, "checkpoint": checkpoint}
+    fitted = {"tuning": tuning, "checkpoint": checkpoint, "first_guess": first_guess}
     inputs = {"observations": observations, "tracks": tracks, "grid": grid}
     with runtime.stage_run(
         "maps",

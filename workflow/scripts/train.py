@@ -1,4 +1,4 @@
-"""Train the state model of a domain and task, or fine-tune another task's or domain's."""
+"""Train a network for a domain and task, or fine-tune another task's or domain's."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import typer
 
 from pipeline_spde import io, runtime
 from pipeline_spde.files import read_json
+from pipeline_spde.first_guess import FirstGuess
 from pipeline_spde.stages import TrainStage
 from pipeline_spde.training import logs, state
 
@@ -20,22 +21,25 @@ def main(
     statistics: runtime.FileOption,
     work: runtime.FolderOption,
     output: runtime.FileOption,
+    curve: runtime.FileOption,
     init_from: Path | None = None,
+    first_guess: Path | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
     """Write the best weights; a training that was killed goes on from the folder `work`."""
     stage = TrainStage.model_validate_json(config)
-    wildcards = {"domain": domain, "task": stage.task.name}
+    wildcards = {"domain": domain, "task": stage.task.name, "method": stage.model.method}
     inputs = {"truth": truth, "observations": observations, "grid": grid, "statistics": statistics}
+    inputs |= {n: p for n, p in (("init_from", init_from), ("first_guess", first_guess)) if p}
     with runtime.stage_run(
         "train",
         stage,
         outputs={"checkpoint": output},
-        inputs=inputs | ({"init_from": init_from} if init_from else {}),
+        inputs=inputs,
         log=log,
         marker=tracking,
-        title=f"4DVarNet state model, domain {domain}, task {stage.task.name}",
+        title=f"Network of {stage.model.method}, domain {domain}, task {stage.task.name}",
         wildcards=wildcards,
     ) as run:
         cells, mean, _ = io.read_grid(grid)
@@ -53,7 +57,11 @@ def main(
             stage.seed,
             work,
             output,
+            curve,
             init_from,
+            FirstGuess.read(first_guess, stage.task, stage.model.window_days)
+            if first_guess
+            else None,
             loggers=logs.mlflow_loggers(tracking, run, "train", wildcards),
         )
         run.metrics |= {"best_rmse_m": report.best_rmse_m, "steps": report.steps}

@@ -5,8 +5,8 @@ from pathlib import Path
 import typer
 
 from pipeline_spde import files, io, runtime
-from pipeline_spde.data import statistics
 from pipeline_spde.data.domain import domain_grid
+from pipeline_spde.data.statistics import domain_statistics
 from pipeline_spde.stages import StatisticsStage
 
 
@@ -34,11 +34,9 @@ def main(
     ) as run:
         cells = domain_grid(stage.lat, stage.lon, stage.resolution, stage.source)
         period = (stage.period.start, stage.period.end)
-        if truth is not None:
-            mean, std, scalars = statistics.training_statistics(io.read_maps(truth), period)
-        else:
-            samples = io.read_tracks(tracks).of_missions(stage.missions)
-            mean, std, scalars = statistics.anomaly_statistics(samples, cells, period)
+        true = io.read_maps(truth) if truth else None
+        samples = None if truth else io.read_tracks(tracks).of_missions(stage.missions)
+        mean, std, scalars = domain_statistics(true, samples, cells, period)
         run.metrics |= {key: scalars[key] for key in ("mean", "std")}
         io.write_grid(cells, mean, std, grid, run.provenance)
         files.write_json(output, scalars)

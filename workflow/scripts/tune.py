@@ -35,9 +35,9 @@ def main(
     ) as run:
         seen, cells = io.read_domain(observations, tracks, grid)
         reference = io.read_maps(truth) if truth else None
-        found = tuning.tune(
-            seen, cells, stage.task, stage.oi_tuned, stage.period, reference, stage.seed
-        )
+        options = (stage.task, stage.oi_tuned, stage.period, reference, stage.seed)
+        with runtime.progress_bar("trying candidates") as progress:
+            found = tuning.tune(seen, cells, *options, progress)
         run.metrics |= {k: v for k, v in found.items() if isinstance(v, int | float)}
         files.write_json(output, found)
 
