@@ -23,8 +23,8 @@ def test_reconstructions_with_truth_show_maps_over_errors(
         "tuned OI",
         "4DVarNet",
         "observations",
-        "|error| tuned OI",
-        "|error| 4DVarNet",
+        "|error|",
+        "|error|",
     ]
     assert bar_labels(figure) == ["sea surface height [m]", "absolute error [m]"]
     drawn = fields(figure)

@@ -89,7 +89,7 @@ def test_training_curves_of_two_networks_share_their_axes(house_rules) -> None:
     figure = training.curves(records, baseline_rmse=0.055)
     house_rules(figure)
     labels = [text.get_text() for text in figure.axes[1].get_legend().texts]
-    assert labels == ["U-Net 7.40", "4DVarNet 6.50", "tuned OI 5.50"]
+    assert labels == ["UNet 7.40", "4DVarNet 6.50", "tuned OI 5.50"]
     colours = {line.get_color() for line in figure.axes[2].lines}
     assert colours == {style.METHODS[name].colour for name in records}
 

@@ -137,11 +137,12 @@ class SpdeSolverConfig(FrozenModel):
 class EnsembleConfig(FrozenModel):
     """Ensembles of 4dvarnet_spde by conditional simulation."""
 
-    members: int = Field(30, ge=2)
+    members: int = Field(40, ge=2)
     posterior: Literal["exact", "neural"] = "exact"
     """How pseudo-observations are mapped: by the exact posterior or by the network."""
-    members_at_once: int = Field(30, ge=1)
-    """Members reconstructed in one sweep; bounds the memory."""
+    members_at_once: int = Field(40, ge=1)
+    """Members drawn and reconstructed together; bounds the memory. A group shares a stream of
+    random numbers: other groups, other members."""
     shortest_km: Positive = 100.0
     """Shortest wavelength of the basis of the exact posterior."""
     keep_members: bool = True

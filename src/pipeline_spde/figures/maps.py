@@ -89,7 +89,7 @@ def day_panels(
     upper = [Panel(style.method_look(name).label, h, "height") for name, h in heights.items()]
     if truth is not None:
         actual = on_day(truth, _height(truth), day)
-        lower = [_error_panel(name, actual, h) for name, h in heights.items()]
+        lower = [_error_panel(actual, h) for h in heights.values()]
         return [[Panel("truth", actual, "height"), *upper], [seen, *lower]]
     deviations = [_std_panel(name, maps[name], day) for name in heights if _std(maps[name])]
     return [[seen, *upper, *deviations]]
@@ -229,10 +229,10 @@ def _frame(
     return reference["lat"].values, reference["lon"].values, mask
 
 
-def _error_panel(name: str, truth: NDArray, estimate: NDArray) -> Panel:
+def _error_panel(truth: NDArray, estimate: NDArray) -> Panel:
     error = np.abs(estimate - truth)
-    title = f"|error| {style.method_look(name).label}"
-    return Panel(title, error, "error", rms_text("RMSE", error))
+    # the panel above names the method
+    return Panel("|error|", error, "error", rms_text("RMSE", error))
 
 
 def _std_panel(name: str, data: xr.Dataset, day: Any) -> Panel:

@@ -78,7 +78,7 @@ METHODS: dict[str, Look] = {
     "oi_tuned": Look("tuned OI", "#E69F00"),
     "persistence": Look("persistence", "#CC79A7", ":"),
     "spde_oi": Look("SPDE OI", "#009E73"),
-    "unet": Look("U-Net", "#56B4E9", "-."),
+    "unet": Look("UNet", "#56B4E9", "-."),
     "4dvarnet": Look("4DVarNet", "#0072B2"),
     "4dvarnet_spde": Look("4DVarNet-SPDE", "#D55E00"),
 }
