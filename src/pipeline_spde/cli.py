@@ -13,6 +13,7 @@ import typer
 from pipeline_spde import __version__
 from pipeline_spde.commands.download import download
 from pipeline_spde.commands.inspect import inspect
+from pipeline_spde.commands.score import score
 
 app = typer.Typer(
     name="pipeline-spde",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(download)
 app.command()(inspect)
+app.command()(score)
 
 
 def _print_version(wanted: bool) -> None:

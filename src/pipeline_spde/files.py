@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from pipeline_spde.netcdf_length import stated_length
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -34,10 +36,7 @@ def open_netcdf(path: str | Path, variables: tuple[str, ...] = (), **options: An
         DataError: empty, truncated or not NetCDF, or a variable is missing.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty; delete it and make or download it again")
+    require_whole(path)
     try:
         data = xr.open_dataset(path, **options)
     except (OSError, RuntimeError, ValueError) as error:
@@ -51,6 +50,35 @@ def open_netcdf(path: str | Path, variables: tuple[str, ...] = (), **options: An
         data.close()
         raise DataError(f"{path}: variable {missing} not found; the file holds {held}")
     return data
+
+
+def require_whole(path: str | Path) -> None:
+    """Refuse a NetCDF file that is empty, cut off or has a damaged header, before it is opened.
+
+    The NetCDF library fills what a truncated classic file lacks with zeros, without a word. Files
+    of other formats pass.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: what is damaged, or how much is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    size = path.stat().st_size
+    if size == 0:
+        raise DataError(f"{path}: the file is empty; delete it and make or download it again")
+    try:
+        promised = stated_length(path)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: cannot be read as NetCDF: {error}; make or download it again"
+        ) from error
+    if promised is not None and promised > size:
+        raise DataError(
+            f"{path}: the file is truncated: its header promises {promised} bytes, it has {size}; "
+            "make or download it again"
+        )
 
 
 def load_netcdf(path: str | Path, variables: tuple[str, ...] = (), **options: Any) -> xr.Dataset:
@@ -85,6 +113,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def copy(source: str | Path, path: str | Path) -> None:
+    """Copy a file atomically."""
+    with atomic_path(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -1,8 +1,10 @@
 """The length that a NetCDF file states of itself, read from its header alone.
 
-The NetCDF library reads zeros beyond the end of a classic file that was cut off, without a word;
-an HDF5 file (NetCDF-4) that was cut off does not open. Comparing the stated with the real length
-finds both. Layouts: NetCDF classic format (CDF-1, -2, -5), HDF5 superblock versions 0 to 3.
+The NetCDF library reads zeros beyond the end of a classic (NetCDF-3) file that was cut off, without
+a word, and may hang on a damaged classic header; an HDF5 file (NetCDF-4) that was cut off does not
+open. The headers are simple enough to be checked first: counts and lengths must fit into the file,
+and so must the data that they promise. Layouts: NetCDF classic format (CDF-1, -2, -5), HDF5
+superblock versions 0 to 3.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from typing import BinaryIO
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-_MOST = 10**7
-"""No real header lists more of anything; a damaged one would."""
+_DIMENSIONS, _VARIABLES, _ATTRIBUTES = 0x0A, 0x0B, 0x0C
+# bytes of one value: byte, char, short, int, float, double and, in version 5, ubyte … uint64
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
+_UNKNOWN_RECORDS = {4: 2**32 - 1, 8: 2**64 - 1}  # written while records were still appended
 
 
 def stated_length(path: str | Path) -> int | None:
@@ -25,13 +28,20 @@ def stated_length(path: str | Path) -> int | None:
     Raises:
         ValueError: the header itself is cut off or damaged.
     """
-    with Path(path).open("rb") as stream:
+    path = Path(path)
+    with path.open("rb") as stream:
         start = stream.read(100)
         if start.startswith(HDF5):
             return _hdf5_length(start)
         if start.startswith(CLASSIC):
             stream.seek(4)
-            return _ClassicHeader(stream, version=start[3]).length()
+            version = start[3]
+            return _ClassicHeader(
+                stream,
+                path.stat().st_size,
+                count_bytes=8 if version == 5 else 4,
+                offset_bytes=4 if version == 1 else 8,
+            ).length()
     return None
 
 
@@ -39,7 +49,7 @@ def _hdf5_length(start: bytes) -> int | None:
     """The superblock holds, after widths, the addresses: base, one more, end of file."""
     places = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
     if len(start) < 100:
-        raise ValueError("the header is cut off")
+        raise ValueError("the file is cut off within its HDF5 header")
     if start[8] not in places:
         return None
     width_at, base_at = places[start[8]]
@@ -50,80 +60,101 @@ def _hdf5_length(start: bytes) -> int | None:
     return int.from_bytes(start[end : end + width], "little")
 
 
+def _damaged(what: str) -> ValueError:
+    return ValueError(f"its NetCDF-3 header is damaged or cut off ({what})")
+
+
 @dataclass
 class _ClassicHeader:
-    """Reads dimensions and the places of variables of a classic file, big-endian."""
+    """A classic header while it is read, big-endian; every number must fit what is left.
+
+    Attributes:
+        stream: open at the position after the magic number.
+        size: of the file in bytes.
+        count_bytes: of a count (8 in version 5, else 4).
+        offset_bytes: of a position in the file (4 in version 1, else 8).
+        dims: lengths of the dimensions read so far, 0 for that of the records.
+    """
 
     stream: BinaryIO
-    version: int
-    sizes: list[int] = field(default_factory=list)
+    size: int
+    count_bytes: int
+    offset_bytes: int
+    dims: list[int] = field(default_factory=list)
 
     def length(self) -> int:
-        """Return the end of the last variable."""
-        records = self._count(limit=None)
-        self._skip_tag()
-        for _ in range(self._count()):
+        """Return where the data of the last variable end."""
+        records = self._number(self.count_bytes)
+        for _ in range(self._entries(_DIMENSIONS)):
             self._skip_name()
-            self.sizes.append(self._count(limit=None))  # 0: the record dimension
-        self._skip_tag()
+            self.dims.append(self._number(self.count_bytes))
         self._skip_attributes()
-        self._skip_tag()
-        variables = [self._variable() for _ in range(self._count())]
-        ends = [begin + size for begin, size, recorded in variables if not recorded]
-        steps = [size for _, size, recorded in variables if recorded]
-        step = steps[0] if len(steps) == 1 else sum(size + -size % 4 for size in steps)
-        streaming = records == 2 ** (8 * self._width) - 1
-        if records and not streaming:
+        variables = [self._variable() for _ in range(self._entries(_VARIABLES))]
+        if records == _UNKNOWN_RECORDS[self.count_bytes]:
+            records = 0
+        steps = [length for _, length, recorded in variables if recorded]
+        # a single variable with records is not padded to four bytes
+        step = steps[0] if len(steps) == 1 else sum(map(_padded, steps))
+        ends = [begin + length for begin, length, recorded in variables if not recorded]
+        if records:
             last = (records - 1) * step
-            ends += [begin + last + size for begin, size, recorded in variables if recorded]
+            ends += [begin + last + length for begin, length, recorded in variables if recorded]
         return max([self.stream.tell(), *ends])
 
-    @property
-    def _width(self) -> int:
-        return 8 if self.version == 5 else 4
-
     def _variable(self) -> tuple[int, int, bool]:
-        """Return where a variable begins, its bytes (of one record), and whether it has records."""
+        """Return (position, bytes of the data or of one record, whether it has records)."""
         self._skip_name()
-        shape = [self.sizes[self._count(limit=len(self.sizes))] for _ in range(self._count())]
-        self._skip_tag()
+        dims = [self._number(self.count_bytes) for _ in range(self._count(self.count_bytes))]
+        if any(dim >= len(self.dims) for dim in dims):
+            raise _damaged(f"a variable is on dimension {max(dims)} of {len(self.dims)}")
         self._skip_attributes()
-        kind = self._number(4)
-        self._number(self._width)  # the size as stated, which may have overflowed
-        begin = self._number(4 if self.version == 1 else 8)
+        width = self._value_bytes()
+        self._number(self.count_bytes)  # its size, which old writers get wrong
+        begin = self._number(self.offset_bytes)
+        shape = [self.dims[dim] for dim in dims]
         recorded = bool(shape) and shape[0] == 0
-        return begin, _bytes_of(kind) * prod(shape[1:] if recorded else shape), recorded
+        return begin, width * prod(shape[1:] if recorded else shape), recorded
 
     def _skip_attributes(self) -> None:
-        for _ in range(self._count()):
+        for _ in range(self._entries(_ATTRIBUTES)):
             self._skip_name()
-            size = _bytes_of(self._number(4)) * self._count(limit=None)
-            self._skip(size + -size % 4)
+            width = self._value_bytes()
+            self._skip(width * self._count(width))
+
+    def _entries(self, tag: int) -> int:
+        """Return the number of entries of a list that should have a tag."""
+        found, number = self._number(4), self._count(4)
+        if found not in (0, tag) or (found == 0 and number):
+            raise _damaged(f"tag {found} instead of {tag}")
+        return number
+
+    def _value_bytes(self) -> int:
+        kind = self._number(4)
+        if kind not in _VALUE_BYTES:
+            raise _damaged(f"no type has the number {kind}")
+        return _VALUE_BYTES[kind]
 
     def _skip_name(self) -> None:
-        size = self._count()
-        self._skip(size + -size % 4)
+        self._skip(self._count())
 
-    def _skip_tag(self) -> None:
-        self._number(4)
+    def _skip(self, length: int) -> None:
+        if _padded(length) > self.size - self.stream.tell():
+            raise _damaged(f"a text or value of {length} bytes does not fit")
+        self.stream.seek(_padded(length), 1)
 
-    def _skip(self, size: int) -> None:
-        self.stream.seek(size, 1)
-
-    def _count(self, limit: int | None = _MOST) -> int:
-        value = self._number(self._width)
-        if limit is not None and value >= limit:
-            raise ValueError("the header is damaged")
+    def _count(self, each_bytes: int = 1) -> int:
+        """Return a count of things of at least `each_bytes`, which must fit into the file."""
+        value = self._number(self.count_bytes)
+        if value * each_bytes > self.size - self.stream.tell():
+            raise _damaged(f"{value} entries are more than the file can hold")
         return value
 
     def _number(self, width: int) -> int:
-        read = self.stream.read(width)
-        if len(read) < width:
-            raise ValueError("the header is cut off")
-        return int.from_bytes(read, "big")
+        data = self.stream.read(width)
+        if len(data) < width:
+            raise _damaged("it ends within the header")
+        return int.from_bytes(data, "big")
 
 
-def _bytes_of(kind: int) -> int:
-    if kind not in _TYPE_BYTES:
-        raise ValueError("the header is damaged")
-    return _TYPE_BYTES[kind]
+def _padded(length: int) -> int:
+    return -(-length // 4) * 4

@@ -21,7 +21,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline_spde.scores.bootstrap import Resampling, paired_change, score_with_interval
-from pipeline_spde.scores.regrid import around_circle, as_cube, inside_margin, to_points
+from pipeline_spde.scores.regrid import (
+    around_circle,
+    as_cube,
+    inside_margin,
+    to_measurements,
+)
 from pipeline_spde.scores.rmse import MU, RMSE, SQUARED_ERROR, SQUARED_TRUTH
 from pipeline_spde.scores.segments import along_track_resolution
 from pipeline_spde.scores.statistic import (
@@ -86,7 +91,7 @@ class _Tracks:
     def sample(self, estimate: xr.DataArray, margin: float) -> Sample:
         """Return data and map at every measurement; valid inside the inset box where both exist."""
         maps = as_cube(estimate, "estimate")
-        values = to_points(maps, self.time, self.lat, self.lon)
+        values = to_measurements(maps, self.time, self.lat, self.lon)
         valid = np.isfinite(self.height) & np.isfinite(values)
         valid &= _inside(maps, self.lat, self.lon, margin)
         if not valid.any():

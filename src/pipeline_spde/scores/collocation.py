@@ -24,6 +24,10 @@ TimeRule = Literal["interpolate", "calendar day"]
 logger = logging.getLogger(__name__)
 
 
+class NothingInCommonError(ValueError):
+    """Truth and estimate share no day, or no cell with a value of both."""
+
+
 @dataclass(frozen=True, eq=False)
 class Collocation:
     """Maps on the scored cells of the truth's grid.
@@ -109,8 +113,8 @@ def collocate(
             its hour.
 
     Raises:
-        ValueError: dimensions are wrong, the truth has two maps of one day, or the two have no
-            day or no cell in common.
+        NothingInCommonError: the two have no day or no cell in common.
+        ValueError: dimensions are wrong, or the truth has two maps of one day.
     """
     truth, estimate = as_cube(truth, "truth"), as_cube(estimate, "estimate")
     if times == "calendar day":
@@ -135,7 +139,7 @@ def collocate(
 
 def _check(found: Collocation) -> None:
     if not found.valid.any():
-        raise ValueError(
+        raise NothingInCommonError(
             f"truth and estimate have no cell in common on the scored cells {found.grid}; "
             "check that the estimate covers the truth's box and is not all NaN"
         )
@@ -163,13 +167,13 @@ def _common_days(truth: xr.DataArray, estimate: xr.DataArray) -> NDArray[np.bool
     if np.unique(stamps.astype("datetime64[D]")).size != stamps.size:
         raise ValueError("truth must hold one map a day; average it to daily means first")
     if estimate.sizes["time"] == 0:
-        raise ValueError("the estimate holds no map")
+        raise NothingInCommonError("the estimate holds no map")
     seconds = [
         s.astype("datetime64[s]").astype(np.int64) for s in (estimate["time"].values, stamps)
     ]
     inside = linear_weights(seconds[0].astype(np.float64), seconds[1].astype(np.float64))[3]
     if not inside.any():
-        raise ValueError(
+        raise NothingInCommonError(
             f"no day in common: the truth holds {stamps[0]} … {stamps[-1]}, the estimate "
             f"{estimate['time'].values[0]} … {estimate['time'].values[-1]}"
         )

@@ -210,8 +210,9 @@ def estimate_of(data: xr.Dataset) -> GaussianMaps | Ensemble:
 
 
 def _cube(data: xr.Dataset, name: str) -> xr.DataArray:
-    """Return a variable (time, lat, lon) of a file in memory."""
-    return as_cube(data[name], name).load()
+    """Return a variable (time, lat, lon) of a file in memory, or left in its dask chunks."""
+    cube = as_cube(data[name], name)
+    return cube.load() if cube.chunks is None else cube
 
 
 def _require(data: xr.Dataset, names: tuple[str, ...], what: str) -> None:

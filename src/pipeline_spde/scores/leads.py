@@ -49,7 +49,8 @@ def score_leads(
         sums = DailySums.of_maps(case.sample(), case.days, unique_statistics((MU, RMSE)))
         mu = score_with_interval(MU, sums, resampling)
         row = {"method": method, "lead": lead, "rmse_m": float(RMSE.value(sums)), "mu": mu.value}
-        row |= {"mu_low": mu.interval[0], "mu_high": mu.interval[1]}
+        low, high = (np.nan if bound is None else bound for bound in mu.interval)
+        row |= {"mu_low": low, "mu_high": high}
         row |= {"crps_m": np.nan, "spread_m": np.nan}
         if std is not None:
             row |= _uncertainty(case, on_cells(std).estimate)

@@ -128,6 +128,25 @@ def to_points(data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon
     return np.where(t_in & y_in & x_in, result, np.nan)
 
 
+def to_measurements(
+    data: xr.DataArray, times: NDArray[np.datetime64], lat: Array, lon: Array
+) -> Array:
+    """Return maps (time, lat, lon) at points as `to_points` does, shape (obs,).
+
+    Maps in dask chunks are read a day of points at a time: no more than the maps around it are in
+    memory.
+    """
+    if data.chunks is None:
+        return to_points(data, times, lat, lon)
+    values = np.full(times.size, np.nan)
+    days = times.astype("datetime64[D]")
+    order = np.argsort(days, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(days[order]).astype(np.int64)) + 1):
+        maps = around(data, times[part].min(), times[part].max())
+        values[part] = to_points(maps, times[part], lat[part], lon[part])
+    return values
+
+
 def around(data: xr.DataArray, first: np.datetime64, last: np.datetime64) -> xr.DataArray:
     """Return the maps that interpolation to times from `first` to `last` needs, not read yet."""
     stamps = _seconds(data["time"].values)

@@ -264,6 +264,8 @@ def _note(name: str, score: Mapping[str, Any]) -> str:
     limit = score["limit"] or ""
     if limit.startswith("<"):
         return limit
+    if score["reason"].startswith("left out"):
+        return "left out"
     if not name.startswith("lambda") or score["reason"].startswith("not defined"):
         return "–"
     return f"unresolved ({limit})" if limit else "unresolved"

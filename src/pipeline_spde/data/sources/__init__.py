@@ -12,7 +12,7 @@ Every check names the file, what was found, what was expected and what to do. Re
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -288,8 +288,8 @@ class Source:
     surface: str
     stamps: str
 
-    def read(self, path: str | Path, **options: Any) -> Any:
-        """Return what a file or folder holds; options and errors are those of the reader."""
+    def read(self, path: str | Path | Sequence[str | Path], **options: Any) -> Any:
+        """Return what a file, a folder or several hold; options and errors are those of the reader."""
         return self._function(self.reader)(path, **options)
 
     def owns(self, header: Any) -> bool:

@@ -66,6 +66,44 @@ class DailyFields:
     std: NDArray[np.float32] | None
 
 
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is wanted of some files, and where it stands in them; no map has been read.
+
+    Attributes:
+        where: the file or folder, for messages.
+        files: what each of them holds.
+        layout: of their format.
+        plan: which maps (counted over all files) make which daily mean.
+        lat: rows.
+        lon: columns.
+    """
+
+    where: Path
+    files: Sequence[GridSurvey]
+    layout: GridLayout
+    plan: DailyPlan
+    lat: Axis
+    lon: Axis
+
+
+def survey_files(
+    files: Sequence[Path], layout: GridLayout, selection: Selection, every: int = 1
+) -> Survey:
+    """Return what is wanted of some files; arguments and errors as in `read_days`."""
+    if every < 1:
+        raise ValueError(f"every must be 1 or more, got {every}")
+    surveys = [survey_grid(path, layout) for path in files]
+    where = files[0] if len(files) == 1 else files[0].parent
+    require_same_grid(surveys)
+    order = _distinct_maps(surveys)
+    plan = plan_days(_instants(surveys)[order], layout.midnight, where)
+    plan = _selected_days(plan, selection, where)
+    plan = DailyPlan(plan.days, order[plan.of_map], plan.of_day, plan.weight)
+    lat, lon = _selected_nodes(surveys[0], selection, every, where)
+    return Survey(where, surveys, layout, plan, lat, lon)
+
+
 def read_days(
     files: Sequence[Path],
     layout: GridLayout,
@@ -88,21 +126,22 @@ def read_days(
         DataError: a file is unusable, files do not fit together, or nothing lies in the selection.
         ValueError: `every` below 1.
     """
-    if every < 1:
-        raise ValueError(f"every must be 1 or more, got {every}")
-    surveys = [survey_grid(path, layout) for path in files]
-    where = files[0] if len(files) == 1 else files[0].parent
-    require_same_grid(surveys)
-    order = _distinct_maps(surveys)
-    plan = plan_days(_instants(surveys)[order], layout.midnight, where)
-    plan = _selected_days(plan, selection, where)
-    plan = DailyPlan(plan.days, order[plan.of_map], plan.of_day, plan.weight)
-    lat, lon = _selected_nodes(surveys[0], selection, every, where)
-    variable, quantity = surveys[0].variable, surveys[0].quantity
-    height, units = _daily_means(surveys, variable, layout, plan, lat, lon)
-    deviation = _daily_means(surveys, std, layout, plan, lat, lon)[0] if std is not None else None
+    found = survey_files(files, layout, selection, every)
+    variable, quantity = found.files[0].variable, found.files[0].quantity
+    place = (layout, found.plan, found.lat, found.lon)
+    height, units = _daily_means(found.files, variable, *place)
+    deviation = _daily_means(found.files, std, *place)[0] if std is not None else None
     return DailyFields(
-        where, variable, units, quantity, plan.days, plan.stamps, lat, lon, height, deviation
+        found.where,
+        variable,
+        units,
+        quantity,
+        found.plan.days,
+        found.plan.stamps,
+        found.lat,
+        found.lon,
+        height,
+        deviation,
     )
 
 

@@ -18,8 +18,7 @@ import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline_spde.data.sources.classic import require_whole
-from pipeline_spde.files import DataError, load_netcdf, open_netcdf
+from pipeline_spde.files import DataError, load_netcdf, open_netcdf, require_whole
 
 # What the NetCDF libraries and the decoders raise on damaged or nonsensical content.
 DECODING_ERRORS = (
