@@ -2,6 +2,8 @@
 
     python bench/spde.py --output results/bench-spde.json --markdown docs/speed.md
 
+With --full also windows of 30 days and the rival of the largest draws, which take minutes.
+
 Every arm must agree with the core in float64 before it is timed (1e-10 in float64, 1e-5 in
 float32), else it is refused. All arms run on one thread, interleaved in one process; peak memory
 comes from one process per arm.
@@ -58,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time the SPDE core against its alternatives.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, two repeats, no memory")
+    parser.add_argument("--full", action="store_true", help="the cases that take minutes, too")
     parser.add_argument("--only", choices=GROUPS, nargs="+", help="some groups of cases")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for the torch arms")
     parser.add_argument("--output", type=Path, help="JSON file with every sample")
@@ -102,7 +105,9 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise SystemExit(f"--device {options.device}: torch finds no CUDA device; use --device cpu")
     repeats = options.repeats or (2 if options.quick else 5)
-    return Settings(options.quick, options.device, repeats, options.seed, options.compile)
+    return Settings(
+        options.quick, options.device, repeats, options.seed, options.compile, options.full
+    )
 
 
 def _modules(only: list[str] | None) -> list[ModuleType]:
@@ -182,7 +187,8 @@ def _write(path: Path | None, text: str) -> None:
 
 def _shown_arguments(options: argparse.Namespace) -> list[str]:
     """Return the options that change the numbers."""
-    shown = ["--quick"] * options.quick + ["--compile"] * options.compile
+    shown = ["--quick"] * options.quick + ["--full"] * options.full
+    shown += ["--compile"] * options.compile
     shown += ["--no-memory"] * options.no_memory
     shown += ["--only", *options.only] if options.only else []
     shown += [f"--repeats {options.repeats}"] if options.repeats else []
@@ -198,6 +204,7 @@ def _add_memory(case: Case, record: dict[str, Any], options: argparse.Namespace)
         command = [sys.executable, __file__, "--peak-of", case.name, arm["name"]]
         command += ["--device", options.device, "--seed", str(options.seed)]
         command += ["--quick"] if options.quick else []
+        command += ["--full"] if options.full else []
         command += ["--compile"] if options.compile else []
         done = subprocess.run(command, capture_output=True, text=True, timeout=_MEMORY_TIMEOUT)
         if done.returncode:

@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,13 +34,39 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run of the benchmark is asked to do."""
+    """What a run of the benchmark is asked to do.
+
+    Attributes:
+        quick: tiny sizes.
+        device: where the torch arms run.
+        repeats: samples per arm.
+        seed: of parameters and data.
+        compiled: torch.compile too.
+        full: the long cases too.
+        days: length of the windows of a case, in place of the usual one of its group.
+    """
 
     quick: bool = False
     device: str = "cpu"
     repeats: int = 5
     seed: int = 0
     compiled: bool = False
+    full: bool = False
+    days: int | None = None
+
+    def window(self, usual: int, tiny: int) -> int:
+        """Return the days of a window: those asked for, or the usual ones of a group."""
+        return self.days or (tiny if self.quick else usual)
+
+    def of_other_windows(self) -> list[Settings]:
+        """Return the settings of the cases with shorter and longer windows than usual."""
+        days = (2,) if self.quick else (5, 30) if self.full else (5,)
+        return [replace(self, days=d) for d in days]
+
+    @property
+    def suffix(self) -> str:
+        """What names of cases and series end in; empty for the usual window."""
+        return "" if self.days is None else f"-{self.days}-days"
 
 
 @dataclass(frozen=True)

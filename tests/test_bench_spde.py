@@ -326,6 +326,30 @@ def test_every_arm_passes_its_gate_on_tiny_problems(bench, group):
     assert all(a["reason"] for a in record["arms"] if a["status"] == "not run")
 
 
+def test_draws_of_a_whole_domain_and_other_windows_pass_their_gate(bench):
+    settings = bench.timing.Settings(quick=True, repeats=1, seed=5)
+    large = bench.sampling.cases(settings)[-1]
+    shorter = [module.cases(settings) for module in (bench.energy, bench.sampling, bench.kriging)]
+    chosen = [large, *(c for cases in shorter for c in cases if c.name.endswith("-2-days"))]
+    assert len(chosen) == 4
+    for one in chosen:
+        record = bench.timing.run_case(one, settings)
+        assert "refused" not in {a["status"] for a in record["arms"]}, record
+    assert large.title.startswith("Sampling, 100 members")
+
+
+def test_the_long_cases_are_there_when_asked_for(bench):
+    usual, full = (bench.timing.Settings(full=full) for full in (False, True))
+    for module in (bench.energy, bench.sampling, bench.kriging):
+        names = [{case.name for case in module.cases(s)} for s in (usual, full)]
+        assert names[0] < names[1]
+        assert any(name.endswith("-5-days") for name in names[0])
+        assert all(name.endswith("-30-days") for name in names[1] - names[0])
+    for settings, kind in ((usual, bench.timing.NotRun), (full, bench.timing.Arm)):
+        large = {arm.name: arm for arm in bench.sampling.cases(settings)[-1].arms}
+        assert isinstance(large[bench.sampling.PER_STEP], kind)
+
+
 def test_headlines_name_arms_and_cases_that_exist(bench):
     for group in GROUPS:
         module = getattr(bench, group)

@@ -153,6 +153,8 @@ def test_ctrl_c_keeps_what_has_arrived(manifest, server, tmp_path):
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
+        # a test run started in the background hands on a deaf ear for Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not server.requests and time.monotonic() < deadline:

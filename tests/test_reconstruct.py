@@ -16,6 +16,7 @@ from pipeline_spde.config import MapRequest, PatchConfig, StateModelConfig
 from pipeline_spde.fields import GriddedObservations, Observations, Tracks, daily_stamps
 from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
+from pipeline_spde.networks import trained
 from pipeline_spde.periods import Period, Task
 from pipeline_spde.reconstruct import reconstruct
 
@@ -92,8 +93,10 @@ def test_every_day_and_every_ocean_cell_is_mapped(grid: Grid, checkpoint: Path) 
 def test_one_patch_equals_the_solver_applied_by_hand(grid: Grid, checkpoint: Path) -> None:
     observations = make_observations(grid)
     gridded, mean = observations.gridded, observations.mean
-    result = maps(observations, checkpoint, patches=PatchConfig(lat=12, lon=14))
-    solver = StateCheckpoint.load(checkpoint).solver()
+    result = maps(
+        observations, checkpoint, patches=PatchConfig(lat=12, lon=14, stride_lat=12, stride_lon=14)
+    )
+    solver = trained(StateCheckpoint.load(checkpoint))
     spacing = (round(float(grid.dy_km), 3), round(float(grid.dx_km.mean()), 3))
     for i, first in enumerate(range(3, 7)):  # 6 January is day 5; the window starts 2 days before
         days = slice(first, first + 5)

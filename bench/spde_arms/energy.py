@@ -14,7 +14,7 @@ from pipeline_spde.spde import SpdeParameters, SpdePrior
 from spde_arms.problems import build_prior, parameters, random_states, with_gradients
 from spde_arms.sparse import blocks_of, pattern, precision
 
-BATCH, HEADLINE_SIDE = 2, 120
+BATCH, HEADLINE_SIDE, WINDOWS_SIDE = 2, 120, 60
 LARGEST_ASSEMBLED_SIDE = 120
 CORE, CORE64 = "core, float32", "core, float64"
 CORE_COMPILED, CORE_GRAPH = "core, float32, torch.compile", "core, float32, CUDA graph"
@@ -50,14 +50,16 @@ HEADLINES = [
 
 
 def cases(settings: Settings) -> list[Case]:
-    """Return the cases of changing and of frozen parameters over the sizes."""
-    sides = (8, 12) if settings.quick else (30, 60, HEADLINE_SIDE, 240)
+    """Return changing and frozen parameters over the sizes, and windows of other lengths."""
+    sides = (8, 12) if settings.quick else (30, WINDOWS_SIDE, HEADLINE_SIDE, 240)
     out = [_changing(n, settings) for n in sides]
-    return out + [_frozen(n, settings) for n in sides if n <= LARGEST_ASSEMBLED_SIDE]
+    out += [_frozen(n, settings) for n in sides if n <= LARGEST_ASSEMBLED_SIDE]
+    side = sides[0] if settings.quick else WINDOWS_SIDE
+    return out + [_changing(side, other) for other in settings.of_other_windows()]
 
 
 def _days(settings: Settings) -> int:
-    return 3 if settings.quick else 15
+    return settings.window(15, 3)
 
 
 def _problem(n: int, settings: Settings, dtype: torch.dtype) -> tuple[SpdeParameters, Tensor]:
@@ -98,10 +100,10 @@ def _changing(n: int, settings: Settings) -> Case:
     arms: list[Arm | NotRun] = [core(CORE, torch.float32), core(CORE64, torch.float64)]
     arms += _assembling_arms(n, settings, everything)
     return Case(
-        f"energy-changing-{n}",
+        f"energy-changing-{n}{settings.suffix}",
         "energy",
         f"Energy, changing parameters, {BATCH}×{_days(settings)}×{n}²",
-        "energy, changing parameters",
+        f"energy, changing parameters{settings.suffix}",
         n * n,
         arms,
         lambda: _core_step(_leaves(n, settings, torch.float64)),

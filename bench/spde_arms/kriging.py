@@ -25,7 +25,7 @@ from spde_arms.sparse import (
 )
 
 Array = NDArray[np.float64]
-HEADLINE_SIDE, STIFF_SIDE = 50, 30
+HEADLINE_SIDE, STIFF_SIDE, WINDOWS_SIDE = 50, 30, 20
 TOLERANCE, TIGHT = 1e-6, 1e-13
 CORE, CORE64 = "core, float32", "core, float64"
 OTHERS = {name: f"core, float64, {name}" for name in ("jacobi", "time_block")}
@@ -59,10 +59,11 @@ HEADLINES = [
 
 
 def cases(settings: Settings) -> list[Case]:
-    """Return the sizes in the mild regime and one size in the stiff one."""
-    sides = (6,) if settings.quick else (HEADLINE_SIDE, 20)
+    """Return sizes in the mild regime, one in the stiff one, and windows of other lengths."""
+    sides = (6,) if settings.quick else (HEADLINE_SIDE, WINDOWS_SIDE)
     stiff = 6 if settings.quick else STIFF_SIDE
-    return [*(_case(n, "mild", settings) for n in sides), _case(stiff, "stiff", settings)]
+    out = [*(_case(n, "mild", settings) for n in sides), _case(stiff, "stiff", settings)]
+    return out + [_case(sides[-1], "mild", other) for other in settings.of_other_windows()]
 
 
 class _Problem:
@@ -70,7 +71,7 @@ class _Problem:
 
     def __init__(self, n: int, regime: str, settings: Settings) -> None:
         self.n, self.regime, self.settings = n, regime, settings
-        self.days = 3 if settings.quick else 21
+        self.days = settings.window(21, 3)
         self.observed = tracks(self.days, n, settings.seed + 3)
         like = torch.zeros(1, dtype=torch.float64)
         self.y = random_states((1, self.days, n, n), settings.seed + 4, like)
@@ -126,10 +127,10 @@ def _case(n: int, regime: str, settings: Settings) -> Case:
     arms += [_superlu_arm(problem, ordering, largest) for ordering, largest in LARGEST.items()]
     arms.append(_cholmod_arm(problem))
     return Case(
-        f"kriging-{regime}-{n}",
+        f"kriging-{regime}-{n}{settings.suffix}",
         "kriging",
         f"Kriging mean, {problem.days}×{n}², {regime}",
-        f"kriging, {regime}",
+        f"kriging, {regime}{settings.suffix}",
         n * n,
         arms,
         problem.reference,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from timing import Arm, Case, Headline, NotRun, Outputs, Settings
 
-from pipeline_spde.spde import SpdePrior
+from pipeline_spde.spde import SpdeParameters, SpdePrior
 from spde_arms.problems import build_prior, parameters, random_states
 from spde_arms.sparse import (
     NESTED_DISSECTION,
@@ -27,19 +27,16 @@ from spde_arms.sparse import (
 
 Array = NDArray[np.float64]
 MEMBERS, HEADLINE_SIDE = 50, 40
+LARGE_MEMBERS, LARGE_SIDE = 100, 200
 CORE, CORE64 = "core, float32", "core, float64"
 CORE_WARM = "core, float64, factors at hand"
 PER_STEP, PER_STEP_WARM = "SuperLU per step", "SuperLU per step, factors at hand"
 CHOLMOD = "CHOLMOD of Q, METIS"
-COLD = f"{MEMBERS} draws; factorisation included"
-WARM = f"{MEMBERS} draws; factors at hand"
+COLD, WARM = "draws; factorisation included", "draws; factors at hand"
 LARGEST = {"MMD_AT_PLUS_A": 40, NESTED_DISSECTION: 40, "COLAMD": 20, "MMD_ATA": 20, "NATURAL": 20}
 """Largest side at which Q is factored in each ordering of SuperLU."""
 _SIGMAS = 5.0
-
-
-def _days(settings: Settings) -> int:
-    return 4 if settings.quick else 15
+_CHECKED_AT_ONCE = 10  # members whose energies are worked out together
 
 
 def of_whole(ordering: str) -> str:
@@ -80,9 +77,61 @@ HEADLINES = [
 
 
 def cases(settings: Settings) -> list[Case]:
-    """Return the sizes in the mild regime and the headline size in the stiff one."""
+    """Return sizes and windows in the mild regime, a stiff case and draws of a whole domain."""
     sides = (8, 6) if settings.quick else (HEADLINE_SIDE, 20)
-    return [*(_case(n, "mild", settings) for n in sides), _case(sides[0], "stiff", settings)]
+    problems = [Problem(n, "mild", settings) for n in sides]
+    problems.append(Problem(sides[0], "stiff", settings))
+    problems += [Problem(sides[0], "mild", other) for other in settings.of_other_windows()]
+    large = Problem(10 if settings.quick else LARGE_SIDE, "mild", settings, LARGE_MEMBERS)
+    return [*(_case(problem) for problem in problems), _large_case(large)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A window of so many days to draw from."""
+
+    n: int
+    regime: str
+    settings: Settings
+    members: int = MEMBERS
+
+    @property
+    def days(self) -> int:
+        """Length of the window."""
+        return self.settings.window(15, 4)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(days, rows, columns)."""
+        return (self.days, self.n, self.n)
+
+    def theta(self, dtype: torch.dtype, device: str) -> SpdeParameters:
+        """Return the parameters."""
+        return parameters(1, self.days, self.n, self.regime, self.settings.seed, dtype, device)
+
+    def blocks(self) -> Blocks:
+        """Return the sparse matrices that the rivals factor."""
+        return blocks_of(build_prior(self.theta(torch.float64, "cpu")))
+
+    def gives(self, what: str) -> str:
+        """Return what an arm's time includes."""
+        return f"{self.members} {what}"
+
+    def case(
+        self, arms: list[Arm | NotRun], checks: _Checks, memory: tuple[str, ...], kind: str = ""
+    ) -> Case:
+        """Return the case of this problem; `kind` sets its series apart."""
+        regime, suffix = self.regime, self.settings.suffix + kind
+        return Case(
+            f"sampling-{regime}-{self.n}{suffix}",
+            "sampling",
+            f"Sampling, {self.members} members × {self.days}×{self.n}², {regime}",
+            f"sampling, {regime}{suffix}",
+            self.n**2,
+            arms,
+            checks.reference,
+            memory=memory,
+        )
 
 
 @dataclass
@@ -162,35 +211,29 @@ class PerStep:
         return np.concatenate(states)
 
 
-def _case(n: int, regime: str, settings: Settings) -> Case:
-    shape = (_days(settings), n, n)
-    checks = _Checks(n, regime, settings)
-    arms: list[Arm | NotRun] = [*_core_arms(n, regime, settings, checks)]
-
-    def blocks() -> Blocks:
-        return blocks_of(_prior(n, regime, settings, torch.float64, "cpu"))
-
+def _case(problem: Problem) -> Case:
+    checks, regime, quick = _Checks(problem), problem.regime, problem.settings.quick
+    arms = [*_core_arms(problem, checks)]
     for ordering, largest in LARGEST.items():
-        bound = largest if regime == "mild" or settings.quick else 0
-        arms.append(_whole_arm(ordering, shape, bound, blocks, checks, settings))
-    arms.append(_cholmod_arm(blocks, checks, settings))
-    arms += _per_step_arms(blocks, checks, settings)
-    return Case(
-        f"sampling-{regime}-{n}",
-        "sampling",
-        f"Sampling, {MEMBERS} members × {_days(settings)}×{n}², {regime}",
-        f"sampling, {regime}",
-        n * n,
-        arms,
-        checks.reference,
-        memory=(CORE, CORE64, of_whole(NESTED_DISSECTION), PER_STEP)
-        if (n, regime) == (HEADLINE_SIDE, "mild")
-        else (),
-    )
+        bound = largest if regime == "mild" or quick else 0
+        arms.append(_whole_arm(ordering, problem, bound, checks))
+    arms.append(_cholmod_arm(problem, checks))
+    arms += _per_step_arms(problem, checks)
+    headline = (problem.n, regime, problem.settings.days) == (HEADLINE_SIDE, "mild", None)
+    memory = (CORE, CORE64, of_whole(NESTED_DISSECTION), PER_STEP) if headline else ()
+    return problem.case(arms, checks, memory)
 
 
-def _prior(n: int, regime: str, settings: Settings, dtype: torch.dtype, device: str) -> SpdePrior:
-    return build_prior(parameters(1, _days(settings), n, regime, settings.seed, dtype, device))
+def _large_case(problem: Problem) -> Case:
+    """Return the draws of a whole domain; SuperLU of the whole Q would fit no memory."""
+    checks = _Checks(problem)
+    arms = [*_core_arms(problem, checks)]
+    if problem.settings.full or problem.settings.quick:
+        arms += _per_step_arms(problem, checks)[:1]
+    else:
+        reason = "asked for by --full only"
+        arms.append(NotRun(PER_STEP, "plain good", problem.gives(COLD), "float64", reason))
+    return problem.case(arms, checks, (CORE, CORE64), "-whole-domain")
 
 
 class _Checks:
@@ -200,11 +243,12 @@ class _Checks:
     mean over the draws, per unknown, is one with a known standard error.
     """
 
-    def __init__(self, n: int, regime: str, settings: Settings) -> None:
-        self.shape = (1, _days(settings), n, n)
-        self.prior = lambda: _prior(n, regime, settings, torch.float64, settings.device)
+    def __init__(self, problem: Problem) -> None:
+        settings, self.members = problem.settings, problem.members
+        self.shape = (1, *problem.shape)
+        self.prior = lambda: build_prior(problem.theta(torch.float64, settings.device))
         self.rhs = random_states(self.shape, settings.seed + 2, torch.zeros(1, dtype=torch.float64))
-        numbers = MEMBERS * math.prod(self.shape)
+        numbers = self.members * math.prod(self.shape)
         self.tolerances = {"energy of the draws": _SIGMAS * math.sqrt(2 / numbers)}
         self._exact: SpdePrior | None = None
 
@@ -218,18 +262,19 @@ class _Checks:
 
     def __call__(self, draws: Draws) -> Outputs:
         exact = self._exact = self._exact or self.prior()
-        values = torch.as_tensor(draws.values, dtype=torch.float64, device=exact.mesh.area.device)
-        energy = exact.energy(values.reshape(MEMBERS, *self.shape)).mean() / math.prod(self.shape)
+        members = torch.as_tensor(draws.values).reshape(self.members, *self.shape)
+        parts = [exact.energy(some.to(exact.mesh.area)) for some in members.split(_CHECKED_AT_ONCE)]
+        energy = torch.cat(parts).mean() / math.prod(self.shape)
         solved = draws.solve(self.rhs.numpy().reshape(-1, 1))
         return {"log|Q|": [draws.log_det], "solve with Q": solved, "energy of the draws": energy}
 
 
-def _core_arms(n: int, regime: str, settings: Settings, checks: _Checks) -> list[Arm | NotRun]:
-    device = settings.device
+def _core_arms(problem: Problem, checks: _Checks) -> list[Arm | NotRun]:
+    device, seed = problem.settings.device, problem.settings.seed
 
     def draw(prior: SpdePrior) -> tuple[SpdePrior, torch.Tensor]:
-        generator = torch.Generator(device=device).manual_seed(settings.seed)
-        return prior, prior.sample(MEMBERS, generator)
+        generator = torch.Generator(device=device).manual_seed(seed)
+        return prior, prior.sample(problem.members, generator)
 
     def outputs(result: tuple[SpdePrior, torch.Tensor]) -> Outputs:
         prior, values = result
@@ -241,11 +286,12 @@ def _core_arms(n: int, regime: str, settings: Settings, checks: _Checks) -> list
         return checks(Draws(values, solve, float(prior.logdet())))
 
     def arm(name: str, dtype: torch.dtype, warm: bool = False) -> Arm:
-        def theta() -> Any:
-            return parameters(1, _days(settings), n, regime, settings.seed, dtype, device)
+        def theta() -> SpdeParameters:
+            return problem.theta(dtype, device)
 
+        gives = problem.gives(WARM if warm else COLD)
         return Arm(
-            *(name, "core", WARM if warm else COLD, str(dtype).removeprefix("torch.")),
+            *(name, "core", gives, str(dtype).removeprefix("torch.")),
             draw if warm else lambda fields: draw(build_prior(fields)),
             outputs,
             (lambda: draw(build_prior(theta()))[0]) if warm else theta,
@@ -258,76 +304,68 @@ def _core_arms(n: int, regime: str, settings: Settings, checks: _Checks) -> list
     return [arm(CORE, single), arm(CORE64, double), arm(CORE_WARM, double, warm=True)]
 
 
-def _whole_arm(
-    ordering: str,
-    shape: tuple[int, int, int],
-    largest: int,
-    blocks: Callable[[], Blocks],
-    checks: _Checks,
-    settings: Settings,
-) -> Arm | NotRun:
+def _whole_arm(ordering: str, problem: Problem, largest: int, checks: _Checks) -> Arm | NotRun:
     """Return SuperLU of the assembled Q; b ~ N(0, Q) and one solve give the draws."""
-    name = of_whole(ordering)
-    if shape[-1] > largest:
+    name, gives = of_whole(ordering), problem.gives(COLD)
+    if problem.n > largest:
         reason = f"slower than MMD_AT_PLUS_A at {largest}² and growing faster"
         if largest == 0:
             reason = "the work does not depend on the numbers; see the mild regime"
-        return NotRun(name, "plain good", COLD, "float64", reason)
+        return NotRun(name, "plain good", gives, "float64", reason)
 
     def run(given: Blocks) -> Draws:
-        factor = Factored(precision(given), ordering, shape)
-        generator = np.random.default_rng(settings.seed)
-        values = factor.solve(root_times_white(given, MEMBERS, generator))
+        factor = Factored(precision(given), ordering, problem.shape)
+        generator = np.random.default_rng(problem.settings.seed)
+        values = factor.solve(root_times_white(given, problem.members, generator))
         return Draws(values.T, factor.solve, factor.log_abs_det)
 
-    slow = shape[-1] >= HEADLINE_SIDE and ordering != NESTED_DISSECTION
+    slow = problem.n >= HEADLINE_SIDE and ordering != NESTED_DISSECTION
     kind: Any = "as published" if ordering == "NATURAL" else "plain good"
     return Arm(
-        *(name, kind, COLD + " and assembly included", "float64"),
+        *(name, kind, gives + " and assembly included", "float64"),
         run,
         checks,
-        blocks,
+        problem.blocks,
         repeats=1 if slow else 2,
         tolerances=checks.tolerances,
         note="slow: fewer samples",
     )
 
 
-def _cholmod_arm(blocks: Callable[[], Blocks], checks: _Checks, settings: Settings) -> Arm | NotRun:
+def _cholmod_arm(problem: Problem, checks: _Checks) -> Arm | NotRun:
+    gives = problem.gives(COLD)
     if find_spec("sksparse") is None:
         reason = "scikit-sparse is not installed"
-        return NotRun(CHOLMOD, "plain good", COLD, "float64", reason)
+        return NotRun(CHOLMOD, "plain good", gives, "float64", reason)
 
     def run(given: Blocks) -> Draws:
         factor = supernodal_cholesky(precision(given))
-        generator = np.random.default_rng(settings.seed)
-        values = factor(root_times_white(given, MEMBERS, generator))
+        generator = np.random.default_rng(problem.settings.seed)
+        values = factor(root_times_white(given, problem.members, generator))
         return Draws(values.T, factor, float(factor.logdet()))
 
-    gives = COLD + " and assembly included"
     return Arm(
-        *(CHOLMOD, "plain good", gives, "float64"),
+        *(CHOLMOD, "plain good", gives + " and assembly included", "float64"),
         run,
         checks,
-        blocks,
+        problem.blocks,
         repeats=3,
         tolerances=checks.tolerances,
         note="slow: fewer samples",
     )
 
 
-def _per_step_arms(
-    blocks: Callable[[], Blocks], checks: _Checks, settings: Settings
-) -> list[Arm | NotRun]:
+def _per_step_arms(problem: Problem, checks: _Checks) -> list[Arm | NotRun]:
     def draw(factors: PerStep) -> Draws:
-        values = factors.draw(MEMBERS, np.random.default_rng(settings.seed))
+        generator = np.random.default_rng(problem.settings.seed)
+        values = factors.draw(problem.members, generator)
         return Draws(values.T, factors.solve, factors.log_det)
 
-    def arm(name: str, gives: str, run: Callable[[Any], Draws], setup: Callable[[], Any]) -> Arm:
-        tolerances = checks.tolerances
+    def arm(name: str, what: str, run: Callable[[Any], Draws], setup: Callable[[], Any]) -> Arm:
+        gives, tolerances = problem.gives(what), checks.tolerances
         return Arm(name, "plain good", gives, "float64", run, checks, setup, tolerances=tolerances)
 
     return [
-        arm(PER_STEP, COLD, lambda given: draw(PerStep(given)), blocks),
-        arm(PER_STEP_WARM, WARM, draw, lambda: PerStep(blocks())),
+        arm(PER_STEP, COLD, lambda given: draw(PerStep(given)), problem.blocks),
+        arm(PER_STEP_WARM, WARM, draw, lambda: PerStep(problem.blocks())),
     ]

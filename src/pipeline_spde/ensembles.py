@@ -4,7 +4,9 @@ x_s is one draw of the SPDE prior over the whole domain and period, under the Θ
 estimated; x_s* is its reconstruction from pseudo-observations: what the satellites would have seen
 of x_s, with observation noise drawn afresh. `posterior: exact` takes for x_s* the exact posterior
 mean of that prior (filter and smoother in modes), `posterior: neural` the network itself. The
-difference has the covariance of the error that the reconstruction makes under the prior.
+difference has the covariance of the error that the reconstruction makes under the prior. Maps of
+forecasts know nothing beyond their last observed day; their spread does, a little: the one draw
+that all targets share has the Θ of later windows on later days.
 
 Draws and deviations wait in temporary files: memory does not grow with the number of days, nor with
 that of members beyond `members_at_once`.
@@ -86,7 +88,7 @@ def simulate(
         request: period, checkpoint and first guess, as for `reconstruct`.
         config: members, posterior and basis.
         representativeness_m: error of a mean per pass and cell beyond the noise of its samples.
-        seed: of draws and noise; equal seeds give equal members.
+        seed: of draws and noise; equal seeds and groups of members give equal members.
         folder: for temporary files, of the size of members × (twice the targets) fields.
         progress: called with the number of finished members and their total.
     """
@@ -215,8 +217,8 @@ class _Simulator:
                 heights[begin + number] = field
             return heights
         first, lead = self.stretch.first, self.task.lead
-        windows, _, _ = forecast_windows(self.model, pseudo, first, days, lead, self.window)
-        heights[:] = np.moveaxis(windows, 2, 1)
+        out = np.moveaxis(heights, 1, 2)
+        forecast_windows(self.model, pseudo, first, days, lead, self.window, out)
         return heights
 
 

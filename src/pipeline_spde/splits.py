@@ -44,6 +44,13 @@ def task_problems(config: Any) -> list[str]:
                     f"tasks.{name}: a lead of {task.lead} days leaves no observed day in a window "
                     f"of {days} ({key})"
                 )
+        other = config.unet.window_days != config.model.window_days
+        if "unet" in methods and config.unet.start == "spde_oi" and other:
+            problems.append(
+                f"unet.window_days: the first guesses are made for windows of "
+                f"{config.model.window_days} days (model.window_days), not of "
+                f"{config.unet.window_days}; make them equal or choose another unet.start"
+            )
         lag = max(config.spde.nll_lags)
         if "4dvarnet_spde" in methods and lag >= config.model.window_days:
             problems.append(
@@ -124,6 +131,7 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
         *_reference_problems(config, domain),
         *_pooling_problems(config, domain),
         *_mode_problems(config, domain),
+        *_first_guess_problems(config, domain),
     ]
 
 
@@ -246,6 +254,27 @@ def _pooling_problems(config: Any, domain: Any) -> list[str]:
                 f"pooling of {max(unfit.values())} ({', '.join(unfit)})"
             )
     return problems
+
+
+def _first_guess_problems(config: Any, domain: Any) -> list[str]:
+    """Return the days that would have two first guesses: those of mapping are one map a day."""
+    networks = {"4dvarnet": config.model, "unet": config.unet, "4dvarnet_spde": config.spde}
+    methods = config.tasks.get("mapping", ())
+    guess = any(name in methods and own.start == "spde_oi" for name, own in networks.items())
+    validation, half = domain.periods.validation, config.model.window_days // 2
+    learns = domain.source == "twin" or domain.model_from is None or domain.fine_tune_steps
+    if validation is None or not (domain.mapped and learns):
+        return []
+    if not (guess or "4dvarnet_spde" in methods):
+        return []
+    clash = mapped_days(domain).padded(half).common(validation.padded(half))
+    if not clash:
+        return []
+    return [
+        f"periods.validation: windows of {config.model.window_days} days for mapping around "
+        f"{validation} and around the evaluated days share {clash}; a day has one first guess: "
+        "move the periods apart by a window"
+    ]
 
 
 def _mode_problems(config: Any, domain: Any) -> list[str]:

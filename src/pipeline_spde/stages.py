@@ -22,6 +22,7 @@ from pipeline_spde.config import (
     FigureConfig,
     MapRequest,
     Periods,
+    SpdeSolverConfig,
     TrainingConfig,
 )
 from pipeline_spde.periods import Task
@@ -69,6 +70,16 @@ STAGES: dict[str, type[Stage]] = {
     "tables": TablesStage,
     "figures": FiguresStage,
 }
+
+
+_SPDE_TRAINING = (
+    "steps",
+    "learning_rate",
+    "fine_tune_steps",
+    "fine_tune_learning_rate",
+    "validate_every",
+)
+"""Keys of `spde` that only the training of stage 2 depends on."""
 
 
 def stage_json(
@@ -260,7 +271,10 @@ def _training(
 def augmented_model(config: Config) -> AugmentedModelConfig:
     """Return the network of 4dvarnet_spde: the state model of stage 1 and the settings of Θ."""
     own = config.model.model_dump() | {"start": config.spde.start}
-    return AugmentedModelConfig(**own, spde=config.spde)
+    # how it is trained stands in the training; left here it would retrain mapping for fine-tuning
+    fields = SpdeSolverConfig.model_fields
+    unused = {key: fields[key].default for key in _SPDE_TRAINING}
+    return AugmentedModelConfig(**own, spde=config.spde.model_copy(update=unused))
 
 
 def _spde_training(config: Config, region: DomainConfig, name: str, task: str) -> TrainingConfig:

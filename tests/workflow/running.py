@@ -27,7 +27,7 @@ def snakemake(folder: Path, *arguments: str, **extra: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=False,
-        timeout=1200,
+        timeout=2400,
     )
 
 

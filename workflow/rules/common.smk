@@ -267,6 +267,22 @@ def repeated(**files):
     return function
 
 
+def ensemble_of(wildcards):
+    """Return the ensemble of a method that has one."""
+    if not METHODS[wildcards.method].ensemble:
+        return {}
+    folder = f"<results>/ensembles/{wildcards.domain}/{wildcards.task}"
+    return {"ensemble": f"{folder}/{wildcards.method}.nc"}
+
+
+def reference_of(wildcards):
+    """Return the maps of the tuned OI, which every other method of a task should beat in CRPS."""
+    if wildcards.method == "oi_tuned" or "oi_tuned" not in CONFIG.tasks[wildcards.task]:
+        return {}
+    folder = f"<results>/maps/{wildcards.domain}/{wildcards.task}"
+    return {"reference_maps": f"{folder}/oi_tuned.nc"}
+
+
 def leads_of(wildcards):
     """Return the lead-time curves of every method of a forecast task."""
     folder = f"<results>/scores/{wildcards.domain}/{wildcards.task}/leads"

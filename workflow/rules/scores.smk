@@ -1,22 +1,6 @@
 # Scores under every protocol, and the tables that gather them.
 
 
-def ensemble_of(wildcards):
-    """Return the ensemble of a method that has one."""
-    if not getattr(METHODS[wildcards.method], "ensemble", False):
-        return {}
-    folder = f"<results>/ensembles/{wildcards.domain}/{wildcards.task}"
-    return {"ensemble": f"{folder}/{wildcards.method}.nc"}
-
-
-def reference_of(wildcards):
-    """Return the maps of the tuned OI, which every other method of a task should beat in CRPS."""
-    if wildcards.method == "oi_tuned" or "oi_tuned" not in CONFIG.tasks[wildcards.task]:
-        return {}
-    folder = f"<results>/maps/{wildcards.domain}/{wildcards.task}"
-    return {"reference_maps": f"{folder}/oi_tuned.nc"}
-
-
 rule scores:
     input:
         unpack(ensemble_of),

@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline_spde.baselines.cells import Days
 from pipeline_spde.baselines.flow import currents
@@ -30,6 +31,7 @@ from pipeline_spde.stages import FirstGuessStage
 logger = logging.getLogger(__name__)
 
 _DAY = np.timedelta64(1, "D")
+_Part = tuple[Days, NDArray, Array, Array]
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _maps(
     window_days: int,
     one: Stretch,
     segment_days: int,
-) -> tuple[Days, Array, Array, Array]:
+) -> _Part:
     """Return days, maps and the currents of the maps of a stretch."""
     half, parts = window_days // 2 * _DAY, []
     for chosen in segments(one.days, segment_days):
@@ -167,7 +169,7 @@ def _windows(
     window_days: int,
     one: Stretch,
     segment_days: int,
-) -> tuple[Days, Array, Array, Array]:
+) -> _Part:
     """Return the days of the currents, the windows and the currents of a stretch."""
     lead = task.lead or 0
     windows, east, north = forecast_windows(model, seen, one.first, one.days, lead, window_days)

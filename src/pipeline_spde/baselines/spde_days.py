@@ -183,7 +183,8 @@ def forecast_windows(
     targets: Days,
     lead: int,
     window_days: int,
-) -> tuple[Array, Array, Array]:
+    out: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], Array, Array]:
     """Return the mean of every day of the windows that end on the target days, and the currents.
 
     A window sees the observations from `first` up to `lead` days before its target: its days up to
@@ -197,16 +198,18 @@ def forecast_windows(
         targets: increasing days.
         lead: days.
         window_days: length of the windows.
+        out: where to write the anomalies; by default in new memory.
 
     Returns:
-        Anomalies in m (targets, window_days, lat, lon) (observations with columns: (targets,
-        window_days, columns, lat, lon)) and, for every day from `first` to the last
+        Anomalies in m, float32, (targets, window_days, lat, lon) (observations with columns:
+        (targets, window_days, columns, lat, lon)) and, for every day from `first` to the last
         observed one, the eastward and northward currents of the filter in km/day, each
         (days, lat, lon).
     """
     wanted = {day - lead * _DAY: number for number, day in enumerate(targets)}
     extra = () if seen.columns is None else (seen.columns,)
-    windows = np.empty((targets.size, window_days, *extra, *model.grid.shape), np.float32)
+    shape = (targets.size, window_days, *extra, *model.grid.shape)
+    windows = np.empty(shape, np.float32) if out is None else out
     state, last = model.start(first - _DAY, seen.columns), targets[-1] - lead * _DAY
     passed: deque[_Passage] = deque(maxlen=window_days - lead)
     flows = []

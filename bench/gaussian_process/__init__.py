@@ -1,0 +1,1 @@
+"""The parts of the Gaussian-process check: ocean, maps, scores and Θ."""
