@@ -289,7 +289,7 @@ class Source:
     stamps: str
 
     def read(self, path: str | Path | Sequence[str | Path], **options: Any) -> Any:
-        """Return what a file, a folder or several hold; options and errors are those of the reader."""
+        """Return what a file, a folder or several hold; options and errors are the reader's."""
         return self._function(self.reader)(path, **options)
 
     def owns(self, header: Any) -> bool:
