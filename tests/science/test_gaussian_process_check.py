@@ -117,8 +117,8 @@ def test_the_likelihood_finds_all_of_theta_and_its_maps_come_close_to_the_floor(
 ):
     found = theta.accuracy(drawn, likeliest)
     assert abs(found["sigma"]) < 0.15 and found["sigma_rms"] < 0.20
-    assert abs(found["range"]) < 0.15
-    assert abs(found["time"]) < 0.25
+    assert abs(found["range"]) < 0.20
+    assert abs(found["time"]) < 0.35
     assert found["currents_correlation"] > 0.85
     assert found["currents_rms_km_day"] < 5.0  # of 10.6
     model = maps.exact_model(drawn, likeliest, SHORTEST_KM)
