@@ -39,6 +39,7 @@ WRONG: dict[str, dict[str, float]] = {
     "m = 0": {"currents": 0.0},
     "all three": {"sigma": 1.5, "time": 3.0, "currents": 0.0},
 }
+LARGE_CELLS = 40  # per side, of the ocean on which moments are known well
 LAGS = {"likelihood, 1 day": (1,), "likelihood, 1 and 3 days": (1, 3), "likelihood, 3 days": (3,)}
 
 
@@ -55,11 +56,9 @@ def check(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     for name, factors in WRONG.items():
         wrong = exact_model(ocean, true_theta(ocean.grid, **factors), options.shortest_km)
         scores[f"wrong Θ: {name}"] = scores_of(ocean, posterior(ocean, wrong))
-    still = draw_ocean(options.cells, seed, currents=0.0)
-    theta = {
-        "moments": moments_accuracy(ocean, options.shortest_km),
-        "moments, ocean without currents": moments_accuracy(still, options.shortest_km),
-    }
+    theta = moments(options, ocean, seed)
+    known = most_likely_theta(ocean, (1,), shapes_known=True)
+    theta["likelihood, 1 day, shapes known"] = accuracy(ocean, known)
     for name, lags in LAGS.items():
         estimate = most_likely_theta(ocean, lags)
         theta[name] = accuracy(ocean, estimate)
@@ -71,6 +70,17 @@ def check(options: argparse.Namespace, seed: int) -> dict[str, Any]:
         "forecast": forecast_scores(ocean, model, options.shortest_km),
         "calibration": against_members(ocean, maps, members),
         "theta": theta,
+    }
+
+
+def moments(options: argparse.Namespace, ocean: Ocean, seed: int) -> dict[str, Any]:
+    """Return the accuracy of moments on this ocean, on one without currents and on a larger one."""
+    still = draw_ocean(options.cells, seed, currents=0.0)
+    large = draw_ocean(LARGE_CELLS, seed, currents=0.0)
+    return {
+        "moments": moments_accuracy(ocean, options.shortest_km),
+        "moments, no currents": moments_accuracy(still, options.shortest_km),
+        "moments, no currents, larger": moments_accuracy(large, 120.0),
     }
 
 

@@ -27,19 +27,24 @@ START_SIGMA = 0.15  # m
 THETA_CELLS = 6  # cells per side of a cell of Θ
 SMOOTHNESS = 0.002  # weight of the roughness of Θ, nats per node and day
 _SPEED = 20.0  # km/day; brings the currents to the size of the other channels
+_STEPS = 150  # of L-BFGS at most
 
 
-def most_likely_theta(ocean: Ocean, lags: tuple[int, ...], steps: int = 150) -> SpdeParameters:
+def most_likely_theta(
+    ocean: Ocean, lags: tuple[int, ...], shapes_known: bool = False
+) -> SpdeParameters:
     """Return Θ that maximises the likelihood of the learning days, as training computes it.
 
     Args:
         ocean: the truth of its learning days is used.
         lags: steps in days of the likelihood.
-        steps: most iterations of L-BFGS.
+        shapes_known: start from the true fields of σ and m, and find one number for each channel;
+            else every channel is a field of which nothing is known.
     """
-    problem, scale = _problem(ocean)
+    problem, scale = _problem(ocean, shapes_known)
     truth = torch.as_tensor(ocean.true_maps(ocean.learning).height)[None]
-    size = [-(-side // THETA_CELLS) for side in ocean.grid.shape]
+    cells = max(ocean.grid.shape) if shapes_known else THETA_CELLS
+    size = [-(-side // cells) for side in ocean.grid.shape]
     weight = truth.numel()  # nats of all nodes and days
 
     def cost(flat: Array) -> tuple[float, Array]:
@@ -50,7 +55,7 @@ def most_likely_theta(ocean: Ocean, lags: tuple[int, ...], steps: int = 150) -> 
 
     found = scipy.optimize.minimize(
         cost, np.zeros(COUNT * size[0] * size[1]), jac=True, method="L-BFGS-B",
-        options={"maxiter": steps, "ftol": 1e-8, "maxcor": 30},
+        options={"maxiter": _STEPS, "ftol": 1e-8, "maxcor": 30},
     )  # fmt: skip
     logging.info("lags %s: %.0f nats after %d evaluations", lags, found.fun, found.nfev)
     delta = torch.as_tensor(found.x).view(1, COUNT, *size) * scale
@@ -58,16 +63,17 @@ def most_likely_theta(ocean: Ocean, lags: tuple[int, ...], steps: int = 150) -> 
         return problem.parameters(delta).at(slice(0, 1))
 
 
-def _problem(ocean: Ocean) -> tuple[ThetaProblem, torch.Tensor]:
+def _problem(ocean: Ocean, shapes_known: bool) -> tuple[ThetaProblem, torch.Tensor]:
     """Return the likelihood of the learning days as a function of δ, and the scale of δ."""
     shape = ocean.grid.shape
-    guess = Guess(
-        height=torch.zeros(1, LEARNING, *shape, dtype=torch.float64),
-        currents=torch.zeros(1, 2, LEARNING, *shape, dtype=torch.float64),
-        sigma=torch.full((1, *shape), START_SIGMA, dtype=torch.float64),
-        unit_m=1.0,
-        law=START,
-    )
+    currents = torch.zeros(1, 2, LEARNING, *shape, dtype=torch.float64)
+    sigma = torch.full((1, *shape), START_SIGMA, dtype=torch.float64)
+    if shapes_known:
+        true = ocean.theta.physical(dynamics=DYNAMICS)
+        assert true.m_east is not None and true.m_north is not None
+        currents = currents + torch.stack([true.m_east, true.m_north], dim=1)
+        sigma = true.sigma[:, 0]
+    guess = Guess(torch.zeros(1, LEARNING, *shape), currents, sigma, unit_m=1.0, law=START)
     spacing = (float(ocean.grid.dy_km), float(ocean.grid.dx_km.mean()))
     problem = ThetaProblem.of(
         guess, torch.as_tensor(ocean.grid.ocean), spacing, SpdeSolverConfig(), pooling=1
@@ -100,13 +106,14 @@ def accuracy(ocean: Ocean, theta: SpdeParameters) -> dict[str, float]:
 
 
 def moments_accuracy(ocean: Ocean, shortest_km: float) -> dict[str, float]:
-    """Return how far the fit by moments is from the truth, as errors of logarithms (ρ: plain).
+    """Return how far the fit by moments of all days is from the truth.
 
-    σ is compared with the standard deviation that the prior really has, walls included.
+    Errors of logarithms, of ρ itself. σ is compared with the standard deviation that the prior
+    really has, walls included.
     """
-    options = SpdeOiConfig(noise_order=LAW.noise_order)
+    options, period = SpdeOiConfig(noise_order=LAW.noise_order), ocean.period(0, -1)
     found, sigma = spde_fit.stationary_fit(
-        ocean.observations, ocean.grid, options, ocean.learning, ocean.true_maps(ocean.learning)
+        ocean.observations, ocean.grid, options, period, ocean.true_maps(period)
     )
     deviation = climatology(ocean, exact_model(ocean, ocean.theta, shortest_km)).std
     assert deviation is not None

@@ -104,12 +104,22 @@ def test_a_wrong_theta_shows(drawn, floor):
 
 
 def test_moments_find_the_parameters_of_an_ocean_without_currents():
-    still = ocean.draw_ocean(CELLS, SEED, currents=0.0)
+    """Bounds: about twice the error of one draw of 16° and 121 days (docs/uncertainty.md)."""
+    still = ocean.draw_ocean(40, SEED, currents=0.0)
     found = theta.moments_accuracy(still, SHORTEST_KM)
     assert abs(found["sigma"]) < 0.15
-    assert abs(found["range"]) < 0.25
-    assert abs(found["time"]) < 0.35
-    assert abs(found["rho"]) < 0.15
+    assert abs(found["range"]) < 0.35
+    assert abs(found["time"]) < 0.5
+    assert abs(found["noise_length"]) < 0.12
+    assert abs(found["rho"]) < 0.05
+
+
+def test_the_likelihood_is_right_where_few_numbers_are_asked_for(drawn):
+    """The shapes of σ and m are known, range and memory start 37 and 67 % too long."""
+    found = theta.accuracy(drawn, theta.most_likely_theta(drawn, (1,), shapes_known=True))
+    assert abs(found["sigma"]) < 0.04 and abs(found["range"]) < 0.06
+    assert abs(found["time"]) < 0.12 and found["anisotropy"] < 0.1
+    assert found["currents_rms_km_day"] < 3.0
 
 
 def test_the_likelihood_finds_all_of_theta_and_its_maps_come_close_to_the_floor(

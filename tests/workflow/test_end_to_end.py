@@ -140,7 +140,7 @@ def planned(folder: Path, *settings: str) -> set[str]:
 def test_a_changed_key_reruns_only_what_depends_on_it(finished):
     after_stage_2 = {"train_spde", "maps", "calibrate", "ensemble", "scores", "leads"}
     assert planned(finished, 'scores={"confidence": 0.9}') == {"scores", "leads"}
-    changed = planned(finished, 'training={"steps": 21}')
+    changed = planned(finished, 'training={"steps": 81}')
     assert changed == {"train", "train_unet"} | after_stage_2
     assert planned(finished, 'training={"fine_tune_steps": 9}') == set()
     assert planned(finished, 'oi={"noise": 0.06}') == {"maps", "scores"}
@@ -185,7 +185,7 @@ def test_every_job_has_a_record_and_a_child_run(finished):
     histories = [
         client.get_metric_history(child.info.run_id, "validation_rmse_m") for child in trainings
     ]
-    assert sorted(len(history) for history in histories) == [1, 2, 2, 2]
+    assert sorted(len(history) for history in histories) == [1, 2, 4, 4]
 
 
 def test_the_report_is_made(finished):
@@ -264,7 +264,7 @@ def test_a_killed_run_is_completed_by_the_next_one_with_equal_results(finished, 
     ) as job:
         deadline = time.time() + 400
         while not list(work.glob("*.ckpt")) and time.time() < deadline:
-            time.sleep(0.2)
+            time.sleep(0.01)  # the rest of the training takes half a second on an idle machine
         os.killpg(job.pid, signal.SIGKILL)
     assert list(work.glob("*.ckpt")), "training did not start in time"
     assert not list(checkout.rglob("models/**/state.ckpt"))
