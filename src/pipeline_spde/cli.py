@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline_spde import __version__
+from pipeline_spde.commands.doctor import doctor
 from pipeline_spde.commands.download import download
 from pipeline_spde.commands.inspect import inspect
 from pipeline_spde.commands.score import score
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
 )
+app.command()(doctor)
 app.command()(download)
 app.command()(inspect)
 app.command()(score)
