@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from tenacity import Retrying, stop_after_attempt, wait_random_exponential
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 RECORD_SUFFIX = ".run.json"
 _MAX_PARAMETER_LENGTH = 500
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Unless the user has set them: MLflow's own values make a job wait minutes for a dead server."""
 
 
 class TrackingError(RuntimeError):
@@ -34,6 +37,46 @@ def tracking_uri(results: str | Path) -> str:
     """Return $MLFLOW_TRACKING_URI, or the SQLite file of the results folder."""
     default = f"sqlite:///{Path(results).resolve() / 'mlflow.db'}"
     return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+def shown_uri(uri: str) -> str:
+    """Return an address as it may be shown and kept: without user name, password and query."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme in ("", "sqlite", "file") and host == parts.netloc:
+        return uri
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def address(target: Mapping[str, str]) -> str:
+    """Return the address of the store that a marker names.
+
+    The marker holds it without user name and password; those stay in $MLFLOW_TRACKING_URI (or in
+    MLflow's own variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD).
+    """
+    own = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return own if own and shown_uri(own) == target["uri"] else target["uri"]
+
+
+def log_live(
+    marker: str | Path, run_id: str, metrics: Mapping[str, float], step: int
+) -> str | None:
+    """Log metrics of a run that goes on; return why that failed, or None."""
+    from mlflow.entities import Metric
+
+    target = read_json(marker)
+    now = int(time.time() * 1000)
+    entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    try:
+        _client(address(target)).log_batch(run_id, metrics=entries)
+    except Exception as error:  # whatever MLflow raises, the training goes on
+        return _failure(error, address(target))
+    return None
+
+
+def _failure(error: Exception, uri: str) -> str:
+    """Return what MLflow said in one line, without what is secret in the address."""
+    return f"{type(error).__name__}: {error}".replace(uri, shown_uri(uri)).split("\n")[0]
 
 
 def create(results: str | Path, experiment: str) -> dict[str, str]:
@@ -60,9 +103,11 @@ def create(results: str | Path, experiment: str) -> dict[str, str]:
             identity = known.experiment_id
         parent = client.create_run(identity, run_name=experiment, tags={"level": "experiment"})
     except Exception as error:  # MLflow raises many kinds; all mean "no tracking"
-        raise TrackingError(f"MLflow at {tracking_uri(results)}: {error}") from error
+        uri = tracking_uri(results)
+        # not "from error": its text may hold what is secret in the address
+        raise TrackingError(f"MLflow at {shown_uri(uri)}: {_failure(error, uri)}") from None
     return {
-        "uri": tracking_uri(results),
+        "uri": shown_uri(tracking_uri(results)),
         "experiment_id": str(identity),
         "parent_run_id": parent.info.run_id,
     }
@@ -74,11 +119,11 @@ def finish_parent(marker: str | Path, configuration: Mapping[str, Any]) -> bool:
     if "uri" not in target:
         return False
     try:
-        client = _client(target["uri"])
+        client = _client(address(target))
         client.log_dict(target["parent_run_id"], dict(configuration), "config.json")
         client.set_terminated(target["parent_run_id"])
     except Exception as error:  # whatever MLflow raises, the results stand
-        logger.warning("MLflow parent run not finished: %s", error)
+        logger.warning("MLflow parent run not finished: %s", _failure(error, address(target)))
         return False
     return True
 
@@ -95,9 +140,10 @@ def start_child(marker: str | Path, record: Mapping[str, Any]) -> str | None:
     if "uri" not in target:
         return None
     try:
-        return _create_run(_client(target["uri"]), target, record)
+        return _create_run(_client(address(target)), target, record)
     except Exception as error:  # whatever MLflow raises, the job goes on
-        logger.warning("MLflow cannot be reached, no live curves: %s", error)
+        found = _failure(error, address(target))
+        logger.warning("MLflow cannot be reached, no live curves: %s", found)
         return None
 
 
@@ -107,7 +153,7 @@ def is_open(marker: str | Path) -> bool:
     if not path.is_file():
         return False
     uri = read_json(path).get("uri", "")
-    if uri != tracking_uri(path.parent):
+    if uri != shown_uri(tracking_uri(path.parent)):
         return False
     return not uri.startswith("sqlite") or Path(uri.removeprefix("sqlite:///")).is_file()
 
@@ -133,14 +179,15 @@ def send(path: str | Path, marker: str | Path) -> bool:
     if record.get("tracked"):
         return True
     try:
-        client = _client(target["uri"])
+        client = _client(address(target))
         if "mlflow_run_id" not in record:
             # kept at once: a second attempt completes this run instead of opening another
             record["mlflow_run_id"] = _create_run(client, target, record)
             write_json(path, record)
         _complete(client, record)
     except Exception as error:  # whatever MLflow raises, the result stands
-        logger.warning("MLflow record %s kept for later: %s", path, error)
+        found = _failure(error, address(target))
+        logger.warning("MLflow record %s kept for later: %s", path, found)
         return False
     write_json(path, {**record, "tracked": True})
     return True
@@ -235,6 +282,8 @@ def _log_inputs(client: Any, run_id: str, inputs: Mapping[str, str]) -> None:
 
 
 def _client(uri: str) -> Any:
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

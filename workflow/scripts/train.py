@@ -43,6 +43,7 @@ def main(
         wildcards=wildcards,
     ) as run:
         cells, mean, _ = io.read_grid(grid)
+        live = logs.live_curves(tracking, run, "train", wildcards)
         report = state.train(
             io.read_observations(observations, cells.land),
             io.read_maps(truth),
@@ -59,14 +60,12 @@ def main(
             output,
             curve,
             init_from,
-            FirstGuess.read(first_guess, stage.task, stage.model.window_days)
-            if first_guess
-            else None,
-            loggers=logs.mlflow_loggers(tracking, run, "train", wildcards),
+            first_guess and FirstGuess.read(first_guess, stage.task, stage.model.window_days),
+            stage.frozen,
+            loggers=[live] if live else [],
         )
         run.metrics |= {"best_rmse_m": report.best_rmse_m, "steps": report.steps}
-        if run.mlflow_run_id is None:  # else they were logged as they came
-            run.histories |= logs.histories(pd.read_csv(report.log))
+        run.histories |= logs.histories(pd.read_csv(report.log), live)
         run.artifacts.append(str(report.log))
 
 
