@@ -1,5 +1,5 @@
 # make run     set up, run the demonstration experiment end to end, say where the results are
-# make report  the report and the score table of what has been run
+# make report  the report and the score table, and what is missing for them
 # make test    set up, run the whole test suite
 # make fast    the tests of daily use (under 3 minutes)
 # make lint    ruff, mypy, snakefmt, snakemake --lint, codespell
@@ -18,10 +18,11 @@ ONE_AT_A_TIME := $(if $(shell command -v flock),flock -n -E 75 .snakemake-run.lo
 
 run: $(READY)
 	@$(ONE_AT_A_TIME) sh -c '$(SNAKEMAKE) --unlock $(OVERLAY) >/dev/null 2>&1; $(SNAKEMAKE) --cores $(CORES) $(OVERLAY)'
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/report.py $(OVERLAY)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/summary.py $(OVERLAY)
 
 report: $(READY)
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/report.py $(OVERLAY)
+	@$(ONE_AT_A_TIME) $(SNAKEMAKE) report --cores $(CORES) $(OVERLAY)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/summary.py $(OVERLAY)
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -190,7 +190,7 @@ def test_every_job_has_a_record_and_a_child_run(finished):
 
 def test_the_report_is_made(finished):
     done = subprocess.run(
-        [sys.executable, "workflow/scripts/report.py", *TINY],
+        [sys.executable, "workflow/scripts/summary.py", *TINY],
         cwd=finished,
         env=environment(),
         capture_output=True,
@@ -199,7 +199,8 @@ def test_the_report_is_made(finished):
     )
     assert done.returncode == 0, done.stderr
     assert "score table:" in done.stdout and "### ssh-v1" in done.stdout
-    assert (finished / RESULTS / "report.html").stat().st_size > 1e5
+    page = (finished / RESULTS / "report.html").read_text(encoding="utf-8")
+    assert len(page) > 1e6 and "<h1>tiny</h1>" in page and "http-equiv" in page
 
 
 def change_truth(path: Path, period: Period) -> None:

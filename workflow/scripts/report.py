@@ -1,39 +1,36 @@
-"""Write results/{experiment}/report.html if anything is newer than it, and say where things are."""
-
-import subprocess
-import sys
-from pathlib import Path
-from typing import Annotated
+"""Write the page that gathers everything an experiment made."""
 
 import typer
 
-from pipeline_spde.config import load_files
-from pipeline_spde.files import atomic_path
-from pipeline_spde.stages import figure_names, results_folder
+from pipeline_spde import runtime
+from pipeline_spde.config import load
+from pipeline_spde.files import write_text
+from pipeline_spde.report import build
+from pipeline_spde.stages import ReportStage
 
 
-def main(configfile: Annotated[Path | None, typer.Option()] = None) -> None:
-    """Make the report of the experiment of config.yaml, or of the overlay given."""
-    overlay = [configfile] if configfile else []
-    config = load_files(Path("config.yaml"), *overlay)
-    folder = results_folder(config)
-    report, table = folder / "report.html", folder / "tables" / "scores.md"
-    contents = [table, *(folder / "figures" / name for name in figure_names(config))]
-    missing = [str(path) for path in contents if not path.exists()]
-    if missing:
-        typer.echo(f"no report yet: {missing[0]} is missing; run snakemake first", err=True)
-        raise typer.Exit(1)
-    newest = max(path.stat().st_mtime for path in contents)
-    if not report.exists() or report.stat().st_mtime < newest:
-        with atomic_path(report) as temporary:
-            options = ["--configfile", *map(str, overlay)] if overlay else []
-            command = [sys.executable, "-m", "snakemake", "--report", str(temporary), *options]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                typer.echo(done.stderr, err=True)
-                raise typer.Exit(1)
-    typer.echo(f"\n{table.read_text(encoding='utf-8')}")
-    typer.echo(f"report:       {report}\nscore table:  {table}\nfigures:      {folder / 'figures'}")
+def main(
+    config: runtime.ConfigOption,
+    results: runtime.FolderOption,
+    captions: runtime.FolderOption,
+    tables: runtime.FileOption,
+    output: runtime.FileOption,
+    log: runtime.LogOption = None,
+) -> None:
+    """Its record goes to MLflow with those of the figures, at the end (rule send_records)."""
+    stage = ReportStage.model_validate_json(config)
+    with runtime.stage_run(
+        "report",
+        stage,
+        outputs={"page": output},
+        inputs={"tables": tables},
+        log=log,
+        marker=None,
+        title="Report",
+    ) as run:
+        write_text(output, build(results, load(stage.configuration), captions))
+        run.metrics["page_megabytes"] = output.stat().st_size / 1e6
+        run.artifacts.append(str(output))
 
 
 if __name__ == "__main__":
