@@ -30,6 +30,15 @@ def wrap_longitude(lon: ArrayLike, west: float = -180.0) -> NDArray[np.float64]:
     return np.where(wrapped >= west + 360.0, west, wrapped)
 
 
+def closes_circle(lon: ArrayLike) -> bool:
+    """Return True when a regular axis of cell centres in degrees goes once around the globe."""
+    axis = np.asarray(lon, dtype=np.float64)
+    if axis.size < 2:
+        return False
+    step = (axis[-1] - axis[0]) / (axis.size - 1)
+    return bool(np.isclose(step * axis.size, 360.0, rtol=1e-6))
+
+
 def great_circle_km(
     lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike
 ) -> NDArray[np.float64]:
@@ -186,12 +195,17 @@ class Grid:
     def inside(self, margin: float) -> tuple[slice, slice]:
         """Return the (lat, lon) slices of the cells at least `margin` degrees off the box edge.
 
+        A periodic grid has no edge in the west and east: all of its columns are kept.
+
         Raises:
             ValueError: nothing is left.
         """
         south, north, west, east = self.bounds
         slices = []
         for axis, low, high in ((self.lat, south, north), (self.lon, west, east)):
+            if axis is self.lon and self.periodic:
+                slices.append(slice(0, axis.size))
+                continue
             kept = np.flatnonzero((axis > low + margin - 1e-9) & (axis < high - margin + 1e-9))
             if kept.size == 0:
                 raise ValueError(f"a margin of {margin} degrees leaves nothing of {self.bounds}")

@@ -21,7 +21,7 @@ from pipeline_spde.fields.conventions import (
     grid_coords,
     height_attrs,
 )
-from pipeline_spde.grids import Grid
+from pipeline_spde.grids import Grid, closes_circle
 
 PARAMETERS = {
     "kappa": ("1", "kappa in day^-1/2, of the damping rate kappa^2 of the largest scales"),
@@ -130,9 +130,10 @@ class Maps:
         if land is None:
             land = np.asarray(~np.isfinite(height).any(axis=0))
         std = data.get(f"{quantity}_std")
+        lat, lon = data["lat"].values, data["lon"].values
         return cls(
             time=data["time"].values.astype("datetime64[ns]"),
-            grid=Grid.latlon(data["lat"].values, data["lon"].values, land),
+            grid=Grid.latlon(lat, lon, land, periodic=closes_circle(lon)),
             height=height,
             quantity=quantity,
             std=None if std is None else std.values.astype(np.float32),

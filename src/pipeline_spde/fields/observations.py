@@ -20,7 +20,7 @@ from pipeline_spde.fields.conventions import (
     height_attrs,
 )
 from pipeline_spde.fields.tracks import Tracks
-from pipeline_spde.grids import Grid
+from pipeline_spde.grids import Grid, closes_circle
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +139,10 @@ class GriddedObservations:
         quantity = find_quantity(data)
         observed = data["observed"].values.astype(bool)
         height, error = (data[name].values.astype(np.float32) for name in (quantity, "obs_error"))
+        lat, lon = data["lat"].values, data["lon"].values
         return cls(
             time=data["time"].values.astype("datetime64[ns]"),
-            grid=Grid.latlon(data["lat"].values, data["lon"].values, land),
+            grid=Grid.latlon(lat, lon, land, periodic=closes_circle(lon)),
             height=np.where(observed, height, np.float32(0)),
             observed=observed,
             count=data["obs_count"].values.astype(np.int32),

@@ -45,6 +45,9 @@ from pipeline_spde.scores.uncertainty import Uncertainty
 PROTOCOL = "ssh-ose-v1"
 VERSION = 1
 MINIMUM_POINTS_A_DAY = 10
+SENSITIVITY_M = (0.02, 0.03, 0.04)
+"""Standard deviations of the observation error under which probabilistic scores are repeated."""
+_REPEATED = ("crps", "spread_skill", "coverage_90")
 
 _DATA = Statistic("data", lambda s: s.truth)
 _MAP = Statistic("map", lambda s: s.estimate)
@@ -142,13 +145,14 @@ def score_tracks(
         std: standard deviation of the maps' error in m, for the probabilistic scores.
         height_error: standard deviation of the measurements' error in m, shape (obs,) or one
             number: the probabilistic scores judge N(map, std² + height_error²), and members that
-            each got a draw of this error.
+            each got a draw of this error. They are repeated for `SENSITIVITY_M`.
         ensemble: members and spreads around the same maps, as in `protocols.score_maps`.
         reference: maps with their standard deviation (the tuned OI), to be beaten in CRPS.
 
     Returns:
         The layout of `protocols.score_maps` with the one protocol `ssh-ose-v1`; the daily series
-        holds the days with at least 10 points and their number, `count`.
+        holds the days with at least 10 points and their number, `count`. Beside them
+        `observation_error`: what was used (rms), and CRPS, spread/skill and coverage under others.
 
     Raises:
         ValueError: shapes differ, or no measurement meets a map.
@@ -194,6 +198,14 @@ def score_tracks(
         "protocols": {PROTOCOL: protocol},
         "daily": daily | uncertainty.daily(daily["time"]),
         **uncertainty.to_json(),
+        "observation_error": {
+            "used": _used_error(tracks.target(sample, height_error)),
+            "sensitivity": [
+                {"error": error, "unit": "m"}
+                | _repeated(judged, tracks.target(sample, error), resampling)
+                for error in (SENSITIVITY_M if judged.estimate.kind != "deterministic" else ())
+            ],
+        },
     }
 
 
@@ -226,6 +238,19 @@ def compare_tracks(
     ]
     resampling = Resampling(bootstrap_draws, bootstrap_block_days, confidence, seed)
     return paired_change(estimate=sums[0], reference=sums[1], resampling=resampling)
+
+
+def _used_error(target: TrackTarget) -> dict[str, Any]:
+    """Return the root mean square of the observation errors that the scores count."""
+    errors = np.concatenate([target.of_day(row).truth_error for row in range(target.days.size)])
+    return {"value": float(np.sqrt(np.mean(errors**2))), "unit": "m"}
+
+
+def _repeated(judged: Uncertainty, target: TrackTarget, resampling: Resampling) -> dict[str, Any]:
+    """Return version -> probabilistic scores at a target."""
+    scored = judged.scored(target, resampling).to_json()["probabilistic"]
+    versions = {name: scored[name] for name in ("raw", "calibrated") if scored[name]}
+    return {name: {key: found[key] for key in _REPEATED} for name, found in versions.items()}
 
 
 def _daily_sums(

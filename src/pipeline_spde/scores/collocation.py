@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from pipeline_spde.grids import closes_circle
 from pipeline_spde.scores.regrid import (
     as_cube,
     fill_laplace,
@@ -108,7 +109,8 @@ def collocate(
     Args:
         truth: one map a day, NaN on land, dims (time, lat, lon).
         estimate: maps in the truth's unit and quantity, on any regular grid.
-        margin_degrees: what is cut off each side of the truth's grid.
+        margin_degrees: what is cut off each side of the truth's grid; a grid around the globe has
+            sides in the north and south only.
         times: "interpolate": linear in time; "calendar day": the map of the same date, whatever
             its hour.
 
@@ -121,7 +123,9 @@ def collocate(
         estimate = _at_hours_of(estimate, truth)
     kept = _common_days(truth, estimate)
     rows = inside_margin(truth["lat"].values, margin_degrees)
-    columns = inside_margin(truth["lon"].values, margin_degrees)
+    lon = truth["lon"].values
+    around = closes_circle(lon)  # a circle of longitudes has no edge to keep away from
+    columns = slice(0, lon.size) if around else inside_margin(lon, margin_degrees)
     scored = truth.isel(time=kept, lat=rows, lon=columns)
     target = scored["time"].values, scored["lat"].values, scored["lon"].values
     result = Collocation(

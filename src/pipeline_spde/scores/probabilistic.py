@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline_spde.scores.bootstrap import Resampling, score_with_interval
 from pipeline_spde.scores.ensemble import Estimate, GaussianMaps
 from pipeline_spde.scores.point_scores import LEVELS, PointScores, gaussian_crps, members_needed
+from pipeline_spde.scores.regional import RegionalSums
 from pipeline_spde.scores.spread_spectrum import SpreadSpectrum
 from pipeline_spde.scores.statistic import Array, DailySums, Metric, Score
 from pipeline_spde.scores.targets import Target, TargetDay
@@ -105,6 +106,7 @@ def verify(
     judged: Sequence[NDArray[np.bool_]],
     seed: int,
     spectra: dict[str, SpreadSpectrum] | None = None,
+    regional: Mapping[str, RegionalSums] | None = None,
 ) -> dict[str, Verification]:
     """Return version -> verification of an estimate at a target.
 
@@ -116,6 +118,7 @@ def verify(
         seed: of the random ranks of ties and of the errors that noisy truths give to members; the
             same for every version, and for every estimate of one target.
         spectra: version -> spectrum that receives the members of each day, or None.
+        regional: version -> sums by region that receive the statistics of each day, or None.
 
     Raises:
         ValueError: no point can be judged.
@@ -133,13 +136,30 @@ def verify(
             stamp = int(target.days[row].astype("datetime64[D]").astype(np.int64))
             rng = np.random.default_rng([seed, _TIES, stamp])
             scores = estimate.judge(values, day, valid, rng)
-            collectors[version].add_scores(row, scores, np.abs(map_error[valid]))
+            absolute_error = np.abs(map_error[valid])
+            collectors[version].add_scores(row, scores, absolute_error)
+            if regional is not None:
+                regional[version].add(row, point_statistics(scores, absolute_error), valid)
             collectors[version].keep_points(row, scores, day, valid)
             if benchmark is not None:
                 collectors[version].add_reference(row, scores.crps, benchmark[valid])
             if spectra and isinstance(values, np.ndarray):
                 spectra[version].add(values, day.truth)
     return {version: collector.result() for version, collector in collectors.items()}
+
+
+def point_statistics(scores: PointScores, absolute_error: Array) -> dict[str, Array]:
+    """Return the statistics of judged points whose means are meaningful, by name."""
+    intervals = (("coverage", scores.covered), ("width", scores.width))
+    known = {
+        "crps": scores.crps,
+        "crps_standard": scores.crps_standard,
+        "absolute_error": absolute_error,
+        "squared_error": scores.error**2,
+        "variance": scores.variance,
+        **{percent(name, k): v for name, values in intervals for k, v in values.items()},
+    }
+    return {name: array for name, array in known.items() if array is not None}
 
 
 class _Collector:
@@ -154,18 +174,8 @@ class _Collector:
         self._found.excluded += int(np.count_nonzero(given & ~judged))
 
     def add_scores(self, row: int, scores: PointScores, absolute_error: Array) -> None:
-        intervals = (("coverage", scores.covered), ("width", scores.width))
-        known = {
-            "crps": scores.crps,
-            "crps_standard": scores.crps_standard,
-            "absolute_error": absolute_error,
-            "squared_error": scores.error**2,
-            "variance": scores.variance,
-            **{percent(name, k): v for name, values in intervals for k, v in values.items()},
-        }
-        for name, array in known.items():
-            if array is not None:
-                self._sums(self._found.sums, name)[row] = array.sum()
+        for name, array in point_statistics(scores, absolute_error).items():
+            self._sums(self._found.sums, name)[row] = array.sum()
 
     def keep_points(
         self, row: int, scores: PointScores, day: TargetDay, valid: NDArray[np.bool_]
@@ -235,6 +245,12 @@ def mean_scores(
             for name, unit in (("coverage", "1"), ("width", "m")):
                 scores.setdefault(percent(name, level), _unreachable(level, members, unit))
     return scores
+
+
+def regional_metrics(sums: Mapping[str, Array]) -> list[Metric]:
+    """Return the metrics that are given by region, those whose statistics are known."""
+    kept = {CRPS.name, SPREAD.name, SPREAD_SKILL.name, *(percent("coverage", k) for k in LEVELS)}
+    return [metric for metric in _metrics(sums) if metric.name in kept]
 
 
 def _metrics(sums: Mapping[str, Array]) -> Iterator[Metric]:

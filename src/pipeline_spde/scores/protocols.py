@@ -8,9 +8,9 @@ different protocols must not be mixed or converted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ import xarray as xr
 from pipeline_spde.grids import KM_PER_DEGREE
 from pipeline_spde.scores.bootstrap import Resampling, paired_change, score_with_interval
 from pipeline_spde.scores.collocation import Collocation, TimeRule, collocate
+from pipeline_spde.scores.regional import LatLonBox, Regions, regional_scores
 from pipeline_spde.scores.resolution import (
     Box,
     first_crossing_resolutions,
@@ -150,6 +151,7 @@ def score_maps(
     std: xr.DataArray | None = None,
     ensemble: xr.Dataset | None = None,
     reference: xr.Dataset | None = None,
+    regions: Mapping[str, LatLonBox] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of maps under protocols, with confidence intervals, ready for JSON.
 
@@ -166,11 +168,13 @@ def score_maps(
         ensemble: members and spreads around the same maps, in the layout of `scores.ensemble`;
             they take the place of `std`. Members may be on disk: a day is read at a time.
         reference: maps with their standard deviation (the tuned OI), to be beaten in CRPS.
+        regions: name -> ((south, north), (west, east)) in degrees, to be scored by themselves.
 
     Returns:
         {"protocols": {name: {"mu", "sigma", "rmse", "lambda_x", "lambda_t", …: score; "grid",
         "days", "comparable", …}}, "daily": {"time", "score", "rmse", …}, "probabilistic": …}
-        and, with a spread, the scores `uncertainty.QUOTED`. A score is {"value", "interval",
+        and, with a spread, the scores `uncertainty.QUOTED`; with regions {"regions": {name: …}} as
+        `regional.regional_scores` returns them. A score is {"value", "interval",
         "unit", "reason", "limit", "interval_method"}; its value is None where `reason` says why.
         The daily series and the probabilistic scores use cells with a value only, nothing filled.
 
@@ -201,13 +205,27 @@ def score_maps(
     results = {p.name: case(p.times, p.holes).under(p) for p in chosen}
     plain = case("interpolate", "exclude")
     judged = Uncertainty.of(estimate, std, ensemble, reference)
-    uncertainty = judged.scored(MapTarget(plain.maps), resampling)
+    boxes = Regions.on(regions, plain.maps.lat, plain.maps.lon) if regions else None
+    weights = {name: boxes.weights(name) for name in boxes.boxes} if boxes else None
+    uncertainty = judged.scored(MapTarget(plain.maps), resampling, weights)
     daily = plain.daily()
+    by_region = {}
+    if boxes is not None:
+        by_region["regions"] = regional_scores(
+            plain.maps, boxes, resampling, uncertainty.quoted_regions, partial(_box, resampling)
+        )
     return {
         "protocols": results,
         "daily": daily | uncertainty.daily(daily["time"]),
+        **by_region,
         **uncertainty.to_json(),
     }
+
+
+def _box(resampling: Resampling, maps: Collocation) -> dict[str, Score]:
+    """Return the zonal and temporal resolution of maps on a regional box, by ssh-v1's rule."""
+    scores, _ = _Case(maps, resampling).resolutions(PROTOCOLS["ssh-v1"])
+    return {name: scores[name] for name in ("lambda_x", "lambda_t")}
 
 
 class _Case:

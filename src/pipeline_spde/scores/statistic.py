@@ -127,15 +127,30 @@ class DailySums:
 
     @classmethod
     def of_maps(
-        cls, sample: Sample, days: NDArray[np.datetime64], statistics: Sequence[Statistic]
+        cls,
+        sample: Sample,
+        days: NDArray[np.datetime64],
+        statistics: Sequence[Statistic],
+        weights: Array | None = None,
     ) -> DailySums:
-        """Return the sums of a sample of maps, shape (time, …), one map a day."""
+        """Return the sums of a sample of maps, shape (time, …), one map a day.
+
+        Args:
+            sample: truth and estimate.
+            days: calendar days, shape (time,).
+            statistics: what is summed.
+            weights: weight of each cell of a map, such as its area, 0 for cells that do not count;
+                default: 1. The counts are then sums of weights.
+        """
         axes = tuple(range(1, sample.valid.ndim))
+        weight = 1.0 if weights is None else weights
         sums = {
-            statistic.name: np.where(sample.valid, statistic.compute(sample), 0.0).sum(axis=axes)
+            statistic.name: np.where(sample.valid, weight * statistic.compute(sample), 0.0).sum(
+                axis=axes
+            )
             for statistic in statistics
         }
-        return cls(days, sample.valid.sum(axis=axes).astype(np.float64), sums)
+        return cls(days, np.where(sample.valid, weight, 0.0).sum(axis=axes), sums)
 
     @classmethod
     def of_points(

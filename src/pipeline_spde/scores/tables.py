@@ -130,6 +130,17 @@ def build(
     return frame
 
 
+def column_look(name: str) -> tuple[str, int]:
+    """Return how a score is headed and with how many decimals it is written."""
+    return _COLUMNS[name].text, _COLUMNS[name].decimals
+
+
+def captions(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the caption of each table of `build`, in their order."""
+    names = dict.fromkeys(frame.columns.get_level_values("protocol"))
+    return {name: _caption(frame, name) for name in names}
+
+
 def to_markdown(frame: pd.DataFrame) -> str:
     """Return one Markdown table per protocol, each with its caption."""
     blocks = []

@@ -6,6 +6,7 @@ scores that tables quote are those of the calibrated version.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +34,10 @@ from pipeline_spde.scores.probabilistic import (
     percent,
     verify,
 )
+from pipeline_spde.scores.regional import RegionalSums
 from pipeline_spde.scores.regrid import as_cube
 from pipeline_spde.scores.spread_spectrum import SpreadSpectrum
-from pipeline_spde.scores.statistic import Metric, finite_or_none
+from pipeline_spde.scores.statistic import Array, Metric, finite_or_none
 from pipeline_spde.scores.targets import MapTarget, Target
 
 QUOTED = (
@@ -86,8 +88,19 @@ class Uncertainty:
             judged = PlainMaps(as_cube(estimate, "estimate"))
         return cls(judged, None if reference is None else GaussianMaps.of(reference))
 
-    def scored(self, target: Target, resampling: Resampling) -> ScoredUncertainty:
-        """Return all scores at a target; the members are read once, day by day."""
+    def scored(
+        self,
+        target: Target,
+        resampling: Resampling,
+        weights: Mapping[str, Array] | None = None,
+    ) -> ScoredUncertainty:
+        """Return all scores at a target; the members are read once, day by day.
+
+        Args:
+            target: where and when.
+            resampling: how confidence intervals are made.
+            weights: region -> weight of each cell (lat, lon) of a target of maps.
+        """
         judged = judged_places(target, self.estimate)
         spectra = None
         if isinstance(target, MapTarget) and isinstance(self.estimate, Ensemble):
@@ -96,8 +109,13 @@ class Uncertainty:
                 version: SpreadSpectrum(valid, target.lat, target.step)
                 for version in self.estimate.versions
             }
-        found = verify(target, self.estimate, self.reference, judged, resampling.seed, spectra)
-        return ScoredUncertainty(self.estimate, found, spectra, resampling)
+        regional = None
+        if weights:
+            regional = {v: RegionalSums(target.days, weights) for v in self.estimate.versions}
+        found = verify(
+            target, self.estimate, self.reference, judged, resampling.seed, spectra, regional
+        )
+        return ScoredUncertainty(self.estimate, found, spectra, resampling, regional)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +127,21 @@ class ScoredUncertainty:
         found: version -> verification.
         spectra: version -> spectra of spread and error, where there are any.
         resampling: how intervals are made.
+        regional: version -> sums by region, where regions were given.
     """
 
     estimate: Estimate
     found: dict[str, Verification]
     spectra: dict[str, SpreadSpectrum] | None
     resampling: Resampling
+    regional: Mapping[str, RegionalSums] | None = None
+
+    @property
+    def quoted_regions(self) -> RegionalSums | None:
+        """The sums by region of the version that tables quote."""
+        if self.regional is None:
+            return None
+        return self.regional.get(CALIBRATED, self.regional[RAW])
 
     @property
     def excluded(self) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -194,24 +195,39 @@ class SpdePrior:
         return torch.stack(list(self.draws(n, generator)), dim=-3)
 
     @torch.no_grad()
-    def draws(self, n: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    def draws(
+        self, n: int, generator: torch.Generator | None = None, days: int | None = None
+    ) -> Iterator[Tensor]:
         """Yield the days of n draws in order, each (n, batch, lat, lon), as `sample` makes them.
 
         Only two days are held at a time: the window may be as long as one likes.
+
+        Args:
+            n: number of draws, ≥ 1.
+            generator: source of randomness.
+            days: number of days; beyond the prior's own the parameters of its last day hold on,
+                so that a stationary ocean of any length needs the factors of one step only.
         """
         if n < 1:
             raise ValueError(f"the number of draws must be at least 1, got {n}")
+        length = self.days if days is None else days
+        if length < 1 or (length > 1 and self.days < 2):
+            raise ValueError(
+                f"cannot draw {length} days from a prior of {self.days}: ask for at least 1, and "
+                "give the prior 2 days or more to go on from"
+            )
         state, first = self.start.sample(n, generator)
-        yield from self._integrate(state, self._shocks(n, first, generator))
+        shocks = self._shocks(n, first, generator, length)
+        yield from self._integrate(state, islice(shocks, length - 1))
 
     def _shocks(
-        self, n: int, first: Tensor | None, generator: torch.Generator | None
+        self, n: int, first: Tensor | None, generator: torch.Generator | None, days: int
     ) -> Iterator[Tensor]:
-        """Yield e₁ (given, or without ρ drawn), ξ₂, ξ₃ and so on."""
+        """Yield e₁ (given, or without ρ drawn), ξ₂, ξ₃ and so on, up to those of day `days` − 1."""
         if first is not None:
             yield first
-        for t in range(1 if first is None else 2, self.days):
-            tau = self.noise.tau[:, t]
+        for t in range(1 if first is None else 2, days):
+            tau = self.noise.tau[:, min(t, self.days - 1)]
             white = standard_normal((n, *tau.shape), tau, generator)
             yield self.noise.draw(white, tau)
 
@@ -219,7 +235,8 @@ class SpdePrior:
         """Yield x_t = A_t⁻¹ (B_t x_{t−1} + e_t) from x₀ and (e₁, ξ₂, ξ₃, …), zero on land."""
         rho, e = self.dynamics.rho, None
         yield torch.where(self.ocean, state, 0)
-        for step, shock in enumerate(shocks):
+        for number, shock in enumerate(shocks):
+            step = min(number, self.days - 2)
             e = shock if e is None or rho == 0 else rho * e + shock
             state = self.propagator.solve_at(step, self.propagator.right_times_at(step, state) + e)
             yield torch.where(self.ocean, state, 0)
