@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_spde import io
+from pipeline_spde.assimilation.checkpoint import StateCheckpoint
 from pipeline_spde.baselines.first_guess import Stretch, stretch
 from pipeline_spde.baselines.spde_days import (
     forecast_windows,
@@ -35,16 +36,17 @@ from pipeline_spde.baselines.spde_days import (
 from pipeline_spde.baselines.spde_model import SpdeOiParameters
 from pipeline_spde.baselines.superobs import SuperObservations, superobservations
 from pipeline_spde.baselines.theta_model import ThetaModel
+from pipeline_spde.baselines.withheld import read_guesses, withheld_cells, without
 from pipeline_spde.config import EnsembleConfig, MapRequest
 from pipeline_spde.fields import Maps, Observations
 from pipeline_spde.first_guess import FirstGuess
 from pipeline_spde.grids import Grid
-from pipeline_spde.inflation import fit_inflation, to_json
+from pipeline_spde.inflation import cross_validated, fit_inflation, fit_points, to_json
 from pipeline_spde.periods import Task
 from pipeline_spde.pseudo_observations import as_cells, observe_draws
 from pipeline_spde.reconstruct import reconstruct_with_theta
 from pipeline_spde.spde import SpdePrior
-from pipeline_spde.stages import EnsembleStage
+from pipeline_spde.stages import EnsembleStage, TrackCalibrationStage
 
 logger = logging.getLogger(__name__)
 
@@ -267,3 +269,68 @@ def calibrate(
     scored[grid.inside(margin)] = grid.ocean[grid.inside(margin)]
     true, mean = (part.height.astype(np.float64) for part in (wanted, maps))
     return to_json(*fit_inflation(true, mean, simulation.deviations, scored, seed, fewest_days))
+
+
+def calibrate_on_tracks(
+    stage: TrackCalibrationStage, files: Mapping[str, Path], folder: Path, progress: Progress
+) -> dict[str, float]:
+    """Return the calibration of an ensemble on real tracks, as its file holds it.
+
+    For each fold an ensemble of the validation days is simulated without its passes, and judged at
+    the cells that they touch, whose observation error is counted.
+
+    Args:
+        stage: task, request, settings and folds.
+        files: observations, tracks, grid, tuning (fit of spde_oi), checkpoint, and the first
+            guesses of the folds (withheld_guess).
+        folder: for temporary files.
+        progress: as for `simulate`, counted over all folds.
+
+    Raises:
+        ValueError: no observation to judge at.
+    """
+    seen, grid = io.read_domain(files["observations"], files["tracks"], files["grid"])
+    error = SpdeOiParameters.read(files["tuning"], grid).representativeness_m
+    window = StateCheckpoint.load(files["checkpoint"]).model.window_days
+    guesses = read_guesses(files["withheld_guess"], stage.task, window)
+    masks = withheld_cells(seen, grid, stage.folds, stage.passes_seed)
+    parts = []
+    for fold, (mask, guess) in enumerate(zip(masks, guesses, strict=True)):
+        path = folder / f"first_guess.{fold}.nc"
+        guess.to_dataset(grid.lat, grid.lon).to_netcdf(path)
+        own = {"checkpoint": files["checkpoint"], "first_guess": path}
+        simulation = simulate(
+            without(seen, grid, mask), grid, stage.task, stage.request.model_copy(update=own),
+            stage.ensembles, error, stage.seed, folder, _fraction(progress, fold, stage.folds),
+        )  # fmt: skip
+        parts.append(_misfits(simulation, seen, mask, stage.margin))
+    number = np.repeat(np.arange(len(parts)), [one.size for one, _, _ in parts])
+    misfit, members, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if misfit.size == 0:
+        raise ValueError(f"no withheld observation in {stage.request.period} to calibrate on")
+    inflation, record = fit_points(misfit, members, spread, stage.seed)
+    checked = cross_validated(misfit, members, spread, number, stage.seed)
+    extent = {"days": float(stage.request.period.days), "points": float(misfit.size)}
+    return to_json(inflation, extent | dict(record) | dict(checked))
+
+
+def _misfits(
+    simulation: Simulation, seen: Observations, mask: NDArray[np.bool_], margin: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return observation − map, deviations and observation error at withheld cells.
+
+    Shapes (points,), (points, members), (points,); cells within `margin` of the sides are left out.
+    """
+    maps, gridded = simulation.maps, seen.gridded
+    held = np.searchsorted(gridded.time, maps.time)
+    inside = np.zeros(maps.grid.shape, bool)
+    inside[maps.grid.inside(margin)] = maps.grid.ocean[maps.grid.inside(margin)]
+    wanted = (mask & gridded.observed)[held] & inside
+    day, row, column = np.nonzero(wanted)
+    misfit = (gridded.height[held] - maps.height)[wanted].astype(np.float64)
+    members = np.asarray(simulation.deviations[day, :, row, column], dtype=np.float64)
+    return misfit, members, gridded.error[held][wanted].astype(np.float64)
+
+
+def _fraction(progress: Progress, fold: int, folds: int) -> Progress:
+    return lambda done, total: progress(fold * total + done, folds * total)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -109,6 +109,10 @@ class FirstGuess:
     m_north: NDArray[np.float32]
     sigma: NDArray[np.float32]
     law: PriorLaw
+    VARIABLES: ClassVar[tuple[str, ...]] = (
+        "time", "current_time", "ssh_anomaly", "sigma", *_CURRENTS, *_LAW
+    )  # fmt: skip
+    """What a file of first guesses must hold."""
 
     def __post_init__(self) -> None:
         extra = () if self.task.lead is None else (self.window_days,)
@@ -196,8 +200,17 @@ class FirstGuess:
         Raises:
             DataError: damaged, or for another task or length of window.
         """
-        needed = ("time", "current_time", "ssh_anomaly", "sigma", *_CURRENTS, *_LAW)
-        data = load_netcdf(path, needed)
+        return cls.from_dataset(load_netcdf(path, cls.VARIABLES), path, task, window_days)
+
+    @classmethod
+    def from_dataset(
+        cls, data: xr.Dataset, path: str | Path, task: Task, window_days: int
+    ) -> FirstGuess:
+        """Return the first guess of a Dataset in the layout of `to_dataset`; `path` is its file.
+
+        Raises:
+            DataError: it is for another task or length of window.
+        """
         held = (data.attrs.get("task"), int(data.attrs.get("window_days", 0)))
         if held != (task.name, window_days):
             raise DataError(

@@ -101,44 +101,130 @@ def fit_inflation(
             "periods.validation longer"
         )
     error, members = _points(truth - mean, deviations, scored, seed)
-    spread = np.maximum(members.std(axis=1, ddof=1), _LEAST_SPREAD)
-    reference = float(np.median(spread))
-    pairs = _mean_distance(members)
+    best, record = fit_points(error, members, np.zeros_like(error), seed)
+    return best, {"days": float(truth.shape[0])} | dict(record)
 
-    def covered(found: Inflation) -> float:
-        return float(np.mean(np.abs(error) <= _HALF_WIDTH * found.of(spread) * spread))
 
-    def matched(power: float) -> Inflation:
-        """Return the law of a power whose mean square is that of the errors."""
-        shape = (spread / reference) ** power * spread
-        factor = np.sqrt(np.mean(error**2) / np.mean(shape**2))
-        return Inflation(float(np.clip(factor, *_SHARES)), float(power), reference)
+def fit_points(
+    error: Array, members: Array, error_std: Array, seed: int
+) -> tuple[Inflation, Mapping[str, float]]:
+    """Return the factor of the spread for errors at points, and a record of the fit.
 
-    def cost(found: Inflation) -> float:
-        return float(np.mean(_crps(error, members, found.of(spread), pairs)))
+    Where what maps are compared with has errors of its own, members get a draw of them, and the
+    mean square of the errors is matched less theirs.
 
+    Args:
+        error: what is compared with − map, m, shape (points,).
+        members: deviations of the members, m, shape (points, members).
+        error_std: standard deviation of the error of what is compared with, m, shape (points,).
+        seed: of the draws of these errors.
+    """
+    fit = _Fit.of(error, members, error_std, seed)
     one = scipy.optimize.minimize_scalar(
-        lambda log: cost(Inflation(float(np.exp(log)), 0.0, reference)),
+        lambda log: fit.crps(Inflation(float(np.exp(log)), 0.0, fit.reference)),
         bounds=tuple(np.log(_SHARES)),
         method="bounded",
     )
-    best = Inflation(float(np.exp(one.x)), 0.0, reference)
-    scalar_coverage = covered(best)
+    best = Inflation(float(np.exp(one.x)), 0.0, fit.reference)
+    scalar_coverage = fit.covered(best)
     if not GOOD_COVERAGE[0] <= scalar_coverage <= GOOD_COVERAGE[1]:
         power = scipy.optimize.minimize_scalar(
-            lambda power: cost(matched(power)), bounds=_POWERS, method="bounded"
+            lambda power: fit.crps(fit.matched(power)), bounds=_POWERS, method="bounded"
         )
-        best = matched(float(power.x))
+        best = fit.matched(float(power.x))
     record = {
-        "days": float(truth.shape[0]),
-        "crps_raw_m": cost(Inflation()),
-        "crps_m": cost(best),
-        "coverage_90_raw": covered(Inflation()),
+        "crps_raw_m": fit.crps(Inflation()),
+        "crps_m": fit.crps(best),
+        "coverage_90_raw": fit.covered(Inflation()),
         "coverage_90_scalar": scalar_coverage,
-        "coverage_90": covered(best),
-        "spread_skill_raw": float(np.sqrt(np.mean(spread**2) / np.mean(error**2))),
+        "coverage_90": fit.covered(best),
+        "spread_skill_raw": fit.spread_skill(Inflation()),
     }
     return best, record
+
+
+def cross_validated(
+    error: Array, members: Array, error_std: Array, part: NDArray[np.int64], seed: int
+) -> Mapping[str, float]:
+    """Return the scores at every part of the points of the factor that was fitted on the others.
+
+    Args:
+        error: as for `fit_points`.
+        members: as for `fit_points`.
+        error_std: as for `fit_points`.
+        part: number of the part of each point, shape (points,).
+        seed: as for `fit_points`.
+
+    Returns:
+        CRPS (m), coverage of the 90 % interval and spread/skill; means weighted by points.
+    """
+    found, weight = [], []
+    for number in np.unique(part):
+        own = part == number
+        if own.all():
+            continue
+        others = (error[~own], members[~own], error_std[~own])
+        factor, _ = fit_points(*others, seed)
+        fit = _Fit.of(error[own], members[own], error_std[own], seed)
+        found.append([fit.crps(factor), fit.covered(factor), fit.spread_skill(factor)])
+        weight.append(int(own.sum()))
+    if not found:
+        return {}
+    means = np.average(np.array(found), axis=0, weights=weight)
+    names = ("crps_m", "coverage_90", "spread_skill")
+    return {f"{n}_cross_validated": float(m) for n, m in zip(names, means, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Errors at points, and what laws of the spread score there.
+
+    Attributes:
+        error: m, shape (points,).
+        members: deviations, m, shape (points, members).
+        spread: raw standard deviation of the members, m, shape (points,).
+        error_std: of the error of what is compared with, m, shape (points,).
+        noise: draws of that error, shape (points, members); None where it is zero.
+    """
+
+    error: Array
+    members: Array
+    spread: Array
+    error_std: Array
+    noise: Array | None
+
+    @classmethod
+    def of(cls, error: Array, members: Array, error_std: Array, seed: int) -> _Fit:
+        spread = np.maximum(members.std(axis=1, ddof=1), _LEAST_SPREAD)
+        noise = None
+        if error_std.any():
+            rng = np.random.default_rng([seed, 1])
+            noise = rng.standard_normal(members.shape) * error_std[:, None]
+        return cls(error, members, spread, error_std, noise)
+
+    @property
+    def reference(self) -> float:
+        return float(np.median(self.spread))
+
+    def crps(self, found: Inflation) -> float:
+        members = self.members * found.of(self.spread)[:, None]
+        members = members if self.noise is None else members + self.noise
+        return float(np.mean(_crps(self.error, members)))
+
+    def covered(self, found: Inflation) -> float:
+        std = np.hypot(found.of(self.spread) * self.spread, self.error_std)
+        return float(np.mean(np.abs(self.error) <= _HALF_WIDTH * std))
+
+    def spread_skill(self, found: Inflation) -> float:
+        variance = (found.of(self.spread) * self.spread) ** 2 + self.error_std**2
+        return float(np.sqrt(np.mean(variance) / np.mean(self.error**2)))
+
+    def matched(self, power: float) -> Inflation:
+        """Return the law of a power whose mean square is that of the errors."""
+        shape = (self.spread / self.reference) ** power * self.spread
+        wanted = float(np.mean(self.error**2) - np.mean(self.error_std**2))
+        factor = np.sqrt(max(wanted, 0.0) / float(np.mean(shape**2)))
+        return Inflation(float(np.clip(factor, *_SHARES)), float(power), self.reference)
 
 
 def to_json(inflation: Inflation, record: Mapping[str, float]) -> dict[str, float]:
@@ -166,7 +252,7 @@ def _mean_distance(members: Array) -> Array:
     return np.asarray((ordered @ rank) / (count * (count - 1)))
 
 
-def _crps(error: Array, members: Array, factor: Array, pairs: Array) -> Array:
-    """Return the fair CRPS of deviations times a factor, for errors (truth − mean)."""
-    distance = np.abs(members * factor[:, None] - error[:, None]).mean(axis=1)
-    return np.asarray(distance - factor * pairs)
+def _crps(error: Array, members: Array) -> Array:
+    """Return the fair CRPS of deviations for errors (truth − mean)."""
+    distance = np.abs(members - error[:, None]).mean(axis=1)
+    return np.asarray(distance - _mean_distance(members))

@@ -31,6 +31,41 @@ rule calibrate:
         " --output {output.calibration:q} --tracking {params.tracking:q} --log {log:q}"
 
 
+# On real tracks: at passes of the validation days that the maps were not shown.
+rule calibrate_on_tracks:
+    input:
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        tuning="<results>/models/{domain}/mapping/spde_oi.nc",
+        checkpoint=lambda w: f"<results>/models/{w.domain}/{w.task}/{METHODS[w.method].checkpoint}",
+        withheld_guess="<results>/models/{domain}/{task}/withheld_guess.nc",
+    output:
+        calibration="<results>/models/{domain}/{task}/{method}.calibration.json",
+    log:
+        "<logs>/calibrate/{domain}.{task}.{method}.log",
+    benchmark:
+        "<benchmarks>/calibrate/{domain}.{task}.{method}.tsv"
+    wildcard_constraints:
+        domain=names(TRACK_TUNED),
+        method=names([m for m in METHODS if METHODS[m].ensemble]),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=4 * 60,
+    params:
+        tracking=MARKER,
+        config=stage("calibrate_tracks"),
+    shell:
+        "python workflow/scripts/calibrate_tracks.py --config {params.config:q}"
+        " --domain {wildcards.domain} --observations {input.observations:q}"
+        " --tracks {input.tracks:q} --grid {input.grid:q} --tuning {input.tuning:q}"
+        " --checkpoint {input.checkpoint:q} --withheld-guess {input.withheld_guess:q}"
+        " --output {output.calibration:q} --tracking {params.tracking:q} --log {log:q}"
+
+
 rule ensemble:
     input:
         unpack(ensemble_inputs),

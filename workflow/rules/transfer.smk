@@ -1,5 +1,6 @@
 # Regional transfer: a domain that names `model_from` takes another domain's networks as they are
-# (zero-shot: rule transfer) or, with `fine_tune_steps`, goes on training them on its own truth.
+# (zero-shot: rule transfer) or, with `fine_tune_steps`, goes on training them on its own truth or,
+# where there is none, on its real tracks at passes that are withheld from the inputs.
 
 
 rule transfer:
@@ -127,4 +128,114 @@ use rule fine_tune as fine_tune_spde with:
         tracking=MARKER,
         config=stage("transfer_spde"),
         guess=options(first_guess="--first-guess"),
+        work=str(RESULTS / "work" / "{domain}.{task}.spde"),
+
+
+rule withheld_guess:
+    input:
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+        tuning="<results>/models/{domain}/mapping/spde_oi.nc",
+    output:
+        guess="<results>/models/{domain}/{task}/withheld_guess.nc",
+    log:
+        "<logs>/withheld_guess/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/withheld_guess/{domain}.{task}.tsv"
+    wildcard_constraints:
+        domain=names(TRACK_TUNED),
+    priority: 9
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=4 * 60,
+    params:
+        tracking=MARKER,
+        config=stage("withheld_guess"),
+    shell:
+        "python workflow/scripts/withheld_guess.py --config {params.config:q}"
+        " --domain {wildcards.domain} --observations {input.observations:q}"
+        " --tracks {input.tracks:q} --grid {input.grid:q} --tuning {input.tuning:q}"
+        " --output {output.guess:q} --tracking {params.tracking:q} --log {log:q}"
+
+
+rule fine_tune_on_tracks:
+    input:
+        unpack(withheld_guess_of("4dvarnet")),
+        checkpoint=transfer_source("state.ckpt"),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+    output:
+        checkpoint="<results>/models/{domain}/{task}/state.ckpt",
+        curve="<results>/models/{domain}/{task}/training.csv",
+    log:
+        "<logs>/fine_tune/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune/{domain}.{task}.tsv"
+    wildcard_constraints:
+        domain=names(TRACK_TUNED),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: training_threads()
+    resources:
+        gpu=training_gpus(),
+        mem_mb=6000 * CONFIG.training.devices,
+        runtime=24 * 60,
+    params:
+        tracking=MARKER,
+        config=stage("tracks_tuning"),
+        guess=options(withheld_guess="--withheld-guess"),
+        work=str(RESULTS / "work" / "{domain}.{task}"),
+    shell:
+        "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
+        " python workflow/scripts/train_on_tracks.py --config {params.config:q}"
+        " --domain {wildcards.domain} --init-from {input.checkpoint:q} {params.guess}"
+        " --observations {input.observations:q} --tracks {input.tracks:q} --grid {input.grid:q}"
+        " --work {params.work:q} --output {output.checkpoint:q} --curve {output.curve:q}"
+        " --tracking {params.tracking:q} --log {log:q}"
+
+
+use rule fine_tune_on_tracks as fine_tune_unet_on_tracks with:
+    input:
+        unpack(withheld_guess_of("unet")),
+        checkpoint=transfer_source("unet.ckpt"),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+    output:
+        checkpoint="<results>/models/{domain}/{task}/unet.ckpt",
+        curve="<results>/models/{domain}/{task}/unet.csv",
+    log:
+        "<logs>/fine_tune_unet/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_unet/{domain}.{task}.tsv"
+    params:
+        tracking=MARKER,
+        config=stage("tracks_tuning_unet"),
+        guess=options(withheld_guess="--withheld-guess"),
+        work=str(RESULTS / "work" / "{domain}.{task}.unet"),
+
+
+use rule fine_tune_on_tracks as fine_tune_spde_on_tracks with:
+    input:
+        unpack(withheld_guess_of("4dvarnet_spde")),
+        checkpoint=transfer_source("spde.ckpt"),
+        observations="<results>/data/{domain}/observations.nc",
+        tracks="<results>/data/{domain}/tracks.nc",
+        grid="<results>/data/{domain}/grid.nc",
+    output:
+        checkpoint="<results>/models/{domain}/{task}/spde.ckpt",
+        curve="<results>/models/{domain}/{task}/spde.csv",
+    log:
+        "<logs>/fine_tune_spde/{domain}.{task}.log",
+    benchmark:
+        "<benchmarks>/fine_tune_spde/{domain}.{task}.tsv"
+    params:
+        tracking=MARKER,
+        config=stage("tracks_tuning_spde"),
+        guess=options(withheld_guess="--withheld-guess"),
         work=str(RESULTS / "work" / "{domain}.{task}.spde"),

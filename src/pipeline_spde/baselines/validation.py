@@ -86,7 +86,7 @@ def against_passes(
         raise ValueError(f"no observation in {period}: nothing to compare candidates with")
     targets = spread_days(days, count)
     places = cells.index(targets)
-    masks = [cells.observed] if lead else _pass_masks(cells, tracks, grid, rng)
+    masks = [cells.observed] if lead else pass_masks(cells, tracks, grid, rng)
     return [
         Comparison(
             cells=cells if lead else cells.masked(~mask),
@@ -99,19 +99,31 @@ def against_passes(
     ]
 
 
-def _pass_masks(
-    cells: CellAnomalies, tracks: Tracks, grid: Grid, rng: np.random.Generator
+def pass_masks(
+    cells: CellAnomalies,
+    tracks: Tracks,
+    grid: Grid,
+    rng: np.random.Generator,
+    folds: int = FOLDS,
 ) -> list[NDArray[np.bool_]]:
-    """Return the cells touched by each third of the passes, each (time, lat, lon)."""
+    """Return the cells touched by each part of the passes, each (time, lat, lon).
+
+    Args:
+        cells: cells and days.
+        tracks: samples of the missions that are mapped.
+        grid: of the cells.
+        rng: draws the part of each pass.
+        folds: number of parts, of equal numbers of passes.
+    """
     tracks = tracks.between(cells.days[0], cells.days[-1])
     label = passes(tracks)
     count = int(label.max(initial=-1)) + 1
-    fold = rng.permutation(np.arange(count) % FOLDS)
+    fold = rng.permutation(np.arange(count) % folds)
     day = cells.index(tracks.time.astype("datetime64[D]"))
     row, column, inside = grid.cell_index(tracks.lat, tracks.lon)
     inside &= day >= 0
     masks = []
-    for number in range(FOLDS):
+    for number in range(folds):
         chosen = inside & (fold[label] == number)
         mask = np.zeros(cells.observed.shape, bool)
         mask[day[chosen], row[chosen], column[chosen]] = True

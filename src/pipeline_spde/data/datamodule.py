@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,11 +27,15 @@ from pipeline_spde.fields import GriddedObservations, Maps
 from pipeline_spde.first_guess import FirstGuess, batch_of
 from pipeline_spde.periods import Period, Task
 
-_VALIDATION_BATCH = 4
+VALIDATION_BATCH = 4
+"""Windows of a batch in validation."""
 
 
 class Sample(NamedTuple):
-    """One window: arrays (time, lat, lon), ocean (lat, lon); `guess` as `WindowCutter` cuts it."""
+    """One window: arrays (time, lat, lon), ocean (lat, lon); `guess` as `WindowCutter` cuts it.
+
+    `truth_error` is the standard deviation of the truth, +inf where there is none; None: exact.
+    """
 
     heights: NDArray
     observed: NDArray
@@ -39,6 +44,7 @@ class Sample(NamedTuple):
     truth: NDArray
     name: str
     guess: tuple[NDArray, NDArray, NDArray] | None = None
+    truth_error: NDArray | None = None
 
 
 class TrainingWindows:
@@ -102,7 +108,7 @@ class TrainingWindows:
         shares = range(rank, self.batch_size, processes)
         generators = [np.random.default_rng([self.seed, step, number]) for number in shares]
         samples = [self._sample(row, generator) for generator in generators]
-        return _collate(samples, self.cutter, (0, row, 0))
+        return collate(samples, self.cutter, (0, row, 0))
 
     def _sample(self, row: int, rng: np.random.Generator) -> Sample:
         cutter, days = self.cutter, self.cutter.plan.starts[0]
@@ -172,6 +178,7 @@ def _mirrored(sample: Sample, flip: tuple[slice, ...], sign: int) -> Sample:
         truth=sign * sample.truth[flip],
         ocean=sample.ocean[cells],
         guess=guess,
+        truth_error=None if sample.truth_error is None else sample.truth_error[flip],
     )
 
 
@@ -242,10 +249,10 @@ class ValidationWindows:
         spread = np.linspace(earliest, latest, min(days, latest - earliest + 1))
         targets = np.unique(spread.round().astype(int))
         self.batches = [
-            tuple((int(day), row, column) for day in targets[i : i + _VALIDATION_BATCH])
+            tuple((int(day), row, column) for day in targets[i : i + VALIDATION_BATCH])
             for row, columns in ocean_columns(plan, truth.grid).items()
             for column in columns
-            for i in range(0, targets.size, _VALIDATION_BATCH)
+            for i in range(0, targets.size, VALIDATION_BATCH)
         ]
 
     def batch(self, number: int) -> Batch:
@@ -264,6 +271,24 @@ class ValidationWindows:
         return Batch(inputs, truth, names)
 
 
+class Batches(Protocol):
+    """Training windows: any process can make its share of any batch."""
+
+    def batch(self, step: int, rank: int = 0, processes: int = 1) -> Batch:
+        """Return the share of process `rank` of batch number `step`."""
+
+
+class Checks(Protocol):
+    """Validation windows."""
+
+    @property
+    def batches(self) -> Sequence[Any]:
+        """What each batch consists of."""
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`."""
+
+
 class WindowData(pl.LightningDataModule):
     """Loaders for the Trainer; an epoch is the steps between two validations.
 
@@ -278,8 +303,8 @@ class WindowData(pl.LightningDataModule):
 
     def __init__(
         self,
-        training: TrainingWindows,
-        validation: ValidationWindows,
+        training: Batches,
+        validation: Checks,
         *,
         first_step: int,
         steps: int,
@@ -322,7 +347,7 @@ class WindowData(pl.LightningDataModule):
 class _TrainingSteps(Dataset):
     """The batches of some steps."""
 
-    def __init__(self, windows: TrainingWindows, steps: range, rank: int, processes: int) -> None:
+    def __init__(self, windows: Batches, steps: range, rank: int, processes: int) -> None:
         self.windows, self.steps, self.share = windows, steps, (rank, processes)
 
     def __len__(self) -> int:
@@ -335,7 +360,7 @@ class _TrainingSteps(Dataset):
 class _ValidationBatches(Dataset):
     """Some of the validation batches."""
 
-    def __init__(self, windows: ValidationWindows, numbers: range) -> None:
+    def __init__(self, windows: Checks, numbers: range) -> None:
         self.windows, self.numbers = windows, numbers
 
     def __len__(self) -> int:
@@ -362,11 +387,15 @@ def _check_grids(observations: GriddedObservations, truth: Maps) -> None:
         )
 
 
-def _collate(samples: list[Sample], cutter: WindowCutter, place: Triple) -> Batch:
-    *arrays, names, guesses = zip(*samples, strict=True)
+def collate(samples: list[Sample], cutter: WindowCutter, place: Triple) -> Batch:
+    """Return windows as a batch; `place` is that of one of them, on whose row they all lie."""
+    *arrays, names, guesses, errors = zip(*samples, strict=True)
     heights, observed, error, ocean, truth = (np.stack(part) for part in arrays)
     inputs = make_inputs(heights, observed, error, ocean, cutter.spacing(place))
     if cutter.guess is not None:
         guess = batch_of(guesses, float(cutter.std), cutter.guess.law)
         inputs = inputs._replace(guess=guess)
-    return Batch(inputs, torch.from_numpy(truth.astype(np.float32)), tuple(names))
+    spread = None
+    if errors[0] is not None:
+        spread = torch.from_numpy(np.stack(errors).astype(np.float32))
+    return Batch(inputs, torch.from_numpy(truth.astype(np.float32)), tuple(names), spread)

@@ -54,11 +54,14 @@ class Batch(NamedTuple):
         truth: normalised anomalies, 0 on land, shape (batch, time, lat, lon); in validation only
             the target day is filled.
         names: where and when each window lies, for messages.
+        truth_error: normalised standard deviation of `truth`, +inf where there is none, same
+            shape; None: the truth is exact.
     """
 
     inputs: Inputs
     truth: Tensor
     names: tuple[str, ...]
+    truth_error: Tensor | None = None
 
 
 def on_days(observations: GriddedObservations, start: date, end: date) -> GriddedObservations:

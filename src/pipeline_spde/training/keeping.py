@@ -69,6 +69,13 @@ class Keeper(pl.Callback):
             setattr(self, name, record[name])
         self._seconds_before = self.rows[-1][1]
 
+    def begin(self, module: StateTraining, rmse: float) -> None:
+        """Take the weights of the start, validated before the first step, as the best so far."""
+        self._compare(rmse, rmse, 0, module)
+        seconds = time.monotonic() - self._started
+        self.rows.append([0, seconds, math.nan, rmse, 0.0])
+        logger.info("before the first step: validation RMSE %.2f cm", 100 * rmse)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._started = time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,22 +20,30 @@ from pipeline_spde.assimilation.spde_solver import SpdeSolver
 from pipeline_spde.config import (
     AnyNetworkConfig,
     AugmentedModelConfig,
+    PartName,
     PatchConfig,
     TrainingConfig,
 )
 from pipeline_spde.data.datamodule import TrainingWindows, ValidationWindows, WindowData
+from pipeline_spde.data.withheld import TrackValidation, TrackWindows, Withheld, track_windows
 from pipeline_spde.fields import GriddedObservations, Maps
 from pipeline_spde.files import DataError, sha256
 from pipeline_spde.first_guess import FirstGuess
 from pipeline_spde.io import code_version
-from pipeline_spde.networks import Network, needs_first_guess, start_from, untrained
+from pipeline_spde.networks import Network, freeze, needs_first_guess, start_from, untrained
 from pipeline_spde.periods import Period, Task
+from pipeline_spde.training.inputs import data_digest, require_complete
 from pipeline_spde.training.keeping import Keeper, write_log
 from pipeline_spde.training.module import StateTraining
+from pipeline_spde.training.precision import choose_accelerator, choose_precision
 from pipeline_spde.training.spde import SpdeTraining
+from pipeline_spde.training.tracks import TrackTraining
 from pipeline_spde.trees import config_hash
 
 logger = logging.getLogger(__name__)
+
+_Training = TrainingWindows | TrackWindows
+_Validation = ValidationWindows | TrackValidation
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class TrainingReport:
 
 def train(
     observations: GriddedObservations,
-    truth: Maps,
+    truth: Maps | None,
     mean: NDArray[np.float64],
     std: float,
     task: Task,
@@ -85,6 +92,8 @@ def train(
     log_file: Path,
     init_from: Path | None = None,
     guess: FirstGuess | None = None,
+    frozen: Sequence[PartName] = (),
+    withheld: Withheld | None = None,
     loggers: Sequence[Logger] = (),
     progress: bool = True,
 ) -> TrainingReport:
@@ -96,9 +105,11 @@ def train(
 
     Args:
         observations: gridded observations with the mean in.
-        truth: maps of every day of both periods; used in losses and validation only.
+        truth: maps of every day of both periods; used in losses and validation only. None: the
+            network is fine-tuned on real tracks, and `withheld` says at which.
         mean: mean height of the training period, m, shape (lat, lon).
-        std: standard deviation of the anomalies of the training period, m.
+        std: standard deviation of the anomalies of the training period, m. A network that starts
+            from another keeps that one's: it belongs to the weights.
         task: mapping, nrt or for{n}.
         model: the architecture; its type says which network.
         training: loss, optimisation and budget.
@@ -112,6 +123,9 @@ def train(
         init_from: checkpoint whose weights are the start (same architecture, any task or domain;
             for 4dvarnet_spde also the state model of stage 1).
         guess: first guesses of the windows of both periods, for networks that need them.
+        frozen: parts of the network (`networks.PARTS`) that stay as they are.
+        withheld: where there is no truth: passes that windows are not shown and are judged by,
+            with their first guesses in place of `guess`.
         loggers: Lightning loggers.
         progress: show a bar when on a terminal.
 
@@ -119,13 +133,15 @@ def train(
         ValueError: data, periods and model do not fit together.
         RuntimeError: the loss became infinite or NaN.
     """
-    if needs_first_guess(model) and guess is None:
-        raise ValueError(f"{model.method} starts from the first guess of its windows; give `guess`")
+    require_complete(model, truth, guess, withheld, init_from)
+    if init_from is not None:
+        std = StateCheckpoint.load(init_from).std
     job = _Job(
         task, model, training, patches, train_period, validation_period, seed, float(std),
-        init_from, guess if needs_first_guess(model) else None,
+        init_from, guess if needs_first_guess(model) else None, tuple(frozen), withheld,
     )  # fmt: skip
-    identity = config_hash([job.settings(), _digest(observations, truth, mean, guess)])
+    digest = data_digest(observations, truth, mean, guess, withheld)
+    identity = config_hash([job.settings(), digest])
     keeper = Keeper(work_dir, log_file, identity, training.steps, training.patience)
     precision = choose_precision(training.precision, training.accelerator)
     with torch.random.fork_rng(devices=[]):
@@ -137,7 +153,7 @@ def train(
             run = _Run(precision, tuple(loggers), progress)
             _fit(job, solver, training_windows, validation_windows, keeper, earlier, run)
     kept = _finished_work(keeper.last)
-    sea_level = float(np.mean(mean[truth.grid.ocean]))
+    sea_level = float(np.mean(mean[(truth or observations).grid.ocean]))
     _checkpoint(job, solver, kept, sea_level).save(checkpoint)
     write_log(log_file, kept["rows"])
     last_step, seconds = kept["rows"][-1][:2]
@@ -155,30 +171,6 @@ def train(
     )
 
 
-def _accelerator(wanted: str) -> str:
-    """Return "gpu" or "cpu"; "auto" means CUDA where there is one (float64 rules out MPS)."""
-    if wanted != "auto":
-        return wanted
-    return "gpu" if torch.cuda.is_available() else "cpu"
-
-
-def choose_precision(wanted: str, accelerator: str) -> Any:
-    """Return the arithmetic to use: `wanted`, or for "auto" bfloat16 where the device has it.
-
-    Processors without bfloat16 instructions (avx512_bf16, amx_bf16) would emulate it slowly.
-    """
-    if wanted != "auto":
-        return wanted
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if _cpu_has_bfloat16() else "32-true"
-
-
-def _cpu_has_bfloat16() -> bool:
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
-
-
 @dataclass(frozen=True)
 class _Job:
     """The arguments of `train` that decide its result, the data aside."""
@@ -193,6 +185,8 @@ class _Job:
     std: float
     init_from: Path | None
     guess: FirstGuess | None
+    frozen: tuple[PartName, ...]
+    withheld: Withheld | None
 
     def settings(self) -> dict[str, Any]:
         """Return them as a JSON-able tree; what does not change numbers is left out."""
@@ -207,11 +201,13 @@ class _Job:
             "seed": self.seed,
             "std_m": self.std,
             "init_from": None if self.init_from is None else sha256(self.init_from),
+            "frozen": list(self.frozen),
+            "withheld_folds": None if self.withheld is None else self.withheld.folds,
         }
 
     def windows(
-        self, observations: GriddedObservations, truth: Maps, mean: NDArray[np.float64]
-    ) -> tuple[TrainingWindows, ValidationWindows]:
+        self, observations: GriddedObservations, truth: Maps | None, mean: NDArray[np.float64]
+    ) -> tuple[_Training, _Validation]:
         """Return the training and validation windows."""
         training = self.training
         if training.batch_size % training.devices:
@@ -224,6 +220,13 @@ class _Job:
             "window_days": self.model.window_days,
             "patches": self.patches,
         }
+        if self.withheld is not None:
+            return track_windows(
+                observations, mean, self.std, **common, withheld=self.withheld, training=training,
+                periods=(self.train_period, self.validation_period), seed=self.seed,
+            )  # fmt: skip
+        if truth is None:
+            raise ValueError("no truth and no withheld passes to learn from")
         windows = TrainingWindows(
             observations, truth, mean, self.std, **common,
             period=self.train_period, batch_size=training.batch_size,
@@ -236,34 +239,14 @@ class _Job:
         )  # fmt: skip
         return windows, validation
 
-    def solver(self, windows: TrainingWindows) -> Network:
+    def solver(self, windows: _Training) -> Network:
         """Return the network to train, with the weights of `init_from` if any."""
         rows = sorted(windows.columns)
         solver = untrained(self.model, windows.cutter.spacing((0, rows[len(rows) // 2], 0)))
         if self.init_from is not None:
             start_from(solver, StateCheckpoint.load(self.init_from))
+        freeze(solver, self.frozen)
         return solver
-
-
-def _digest(
-    observations: GriddedObservations,
-    truth: Maps,
-    mean: NDArray[np.float64],
-    guess: FirstGuess | None,
-) -> str:
-    """Return a hash of the data."""
-    digest = hashlib.sha256()
-    arrays: list[NDArray] = [
-        truth.time, truth.height, mean, observations.time, observations.height,
-        observations.observed, observations.error,
-    ]  # fmt: skip
-    if guess is not None:
-        arrays += [guess.targets, guess.height, guess.days]
-        arrays += [guess.m_east, guess.m_north, guess.sigma]
-        digest.update(repr(guess.law).encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -278,8 +261,8 @@ class _Run:
 def _fit(
     job: _Job,
     solver: Network,
-    windows: TrainingWindows,
-    validation: ValidationWindows,
+    windows: _Training,
+    validation: _Validation,
     keeper: Keeper,
     earlier: Mapping[str, Any] | None,
     run: _Run,
@@ -289,6 +272,7 @@ def _fit(
         keeper.take_over(earlier)
     first_step = 0 if earlier is None else earlier["step"]
     kind = SpdeTraining if isinstance(solver, SpdeSolver) else StateTraining
+    kind = kind if job.withheld is None else TrackTraining
     module = kind(solver, job.task, job.training, job.std, job.seed, earlier)
     if torch.cuda.is_available() and job.training.accelerator != "cpu":
         module.to(memory_format=torch.channels_last)
@@ -303,7 +287,7 @@ def _fit(
         epoch_steps=training.validate_every, workers=training.workers,
     )  # fmt: skip
     trainer = pl.Trainer(
-        accelerator=_accelerator(training.accelerator),
+        accelerator=choose_accelerator(training.accelerator),
         devices=training.devices,
         # spawned, not forked: a forked process may not use the threads of its parent
         strategy="ddp_spawn" if training.devices > 1 else "auto",
@@ -322,6 +306,10 @@ def _fit(
         enable_model_summary=False,
         enable_progress_bar=run.progress and sys.stderr.isatty(),
     )
+    if job.withheld is not None and earlier is None:
+        # tracks may teach nothing that other days confirm: then the weights of the start are kept
+        (found,) = trainer.validate(module, datamodule=data, verbose=False)
+        keeper.begin(module, found[module.criterion])
     trainer.fit(module, datamodule=data)
 
 
