@@ -88,8 +88,8 @@ def test_impossible_boxes_missions_and_tasks_are_refused():
             "at least 5",
         ),
         (
-            {"domains": {"a": {}, "b": {"model_from": "a"}, "c": {"model_from": "b"}}},
-            "takes its own network from 'a'",
+            {"domains": {"a": {"model_from": "b"}, "b": {"model_from": "a"}}},
+            "is a cycle, in which no domain trains a network",
         ),
         (
             {"domains": {"a": {}, "b": {"model_from": "a", "fine_tune_steps": 5,

@@ -121,6 +121,18 @@ def copy(source: str | Path, path: str | Path) -> None:
         shutil.copyfile(source, temporary)
 
 
+def link(source: str | Path, path: str | Path) -> None:
+    """Make a second name of a file, atomically; a copy where the disk has no hard links.
+
+    Files of this package are replaced, never changed: either name keeps what it was given.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; NaN and infinities are refused (use null and say why)."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline_spde import __version__
 from pipeline_spde.fields import GriddedObservations, Maps, Observations, Tracks
 from pipeline_spde.files import DataError, atomic_path, load_netcdf, open_netcdf, sha256
-from pipeline_spde.grids import Grid
+from pipeline_spde.grids import Grid, closes_circle
 
 TIME_UNITS = "seconds since 1970-01-01 00:00:00"
 
@@ -197,8 +197,7 @@ def read_grid(path: str | Path) -> tuple[Grid, NDArray[np.float64], NDArray[np.f
     data = load_netcdf(path, ("lat", "lon", "land", "mean_height", "std_height"))
     land = data["land"].values.astype(bool)
     lon = data["lon"].values
-    circle = bool(np.isclose((lon[1] - lon[0]) * lon.size, 360.0, rtol=1e-6))
-    grid = Grid.latlon(data["lat"].values, lon, land, periodic=circle)
+    grid = Grid.latlon(data["lat"].values, lon, land, periodic=closes_circle(lon))
     mean, std = (data[name].values.astype(np.float64) for name in ("mean_height", "std_height"))
     return grid, mean, std
 

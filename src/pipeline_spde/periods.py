@@ -12,14 +12,18 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class FrozenModel(BaseModel):
     """Base of all configuration models: unknown keys, NaN and later changes are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Period(FrozenModel):
     """A period of whole days, both ends included; in YAML a list [first day, last day]."""
 
     start: date
+    """First day."""
     end: date
+    """Last day, included."""
 
     @model_validator(mode="before")
     @classmethod

@@ -120,7 +120,7 @@ def mapped_days(domain: Any) -> Period:
 
 
 def domain_problems(config: Any, domain: Any) -> list[str]:
-    """Return the violations of the split rules and of references to other domains."""
+    """Return the violations of the split rules."""
     half = reach_days(config, domain)
     return [
         *_availability_problems(domain.periods),
@@ -128,7 +128,6 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
         *_embargo_problems(domain.periods, half),
         *_need_problems(config, domain),
         *_calibration_problems(config, domain),
-        *_reference_problems(config, domain),
         *_pooling_problems(config, domain),
         *_mode_problems(config, domain),
         *_first_guess_problems(config, domain),
@@ -195,6 +194,8 @@ def _need_problems(config: Any, domain: Any) -> list[str]:
         )
     if domain.fine_tune_steps and periods.train is None:
         problems.append("periods.train: needed for fine_tune_steps")
+    elif domain.fine_tune_steps:
+        problems += _training_problems(config, periods)
     if periods.validation is None:
         problems.append(
             "periods.validation: needed to fit oi_tuned and spde_oi and to choose the network"
@@ -223,22 +224,6 @@ def _calibration_problems(config: Any, domain: Any) -> list[str]:
     return problems
 
 
-def _reference_problems(config: Any, domain: Any) -> list[str]:
-    """Return why the domain named by `model_from` has no network to give."""
-    if domain.model_from is None:
-        return []
-    if domain.model_from not in config.domains:
-        known = ", ".join(config.domains)
-        return [f"model_from: no domain {domain.model_from!r}; there are {known}"]
-    source = config.domains[domain.model_from].model_from
-    if source:
-        return [
-            f"model_from: {domain.model_from!r} takes its own network from {source!r}; name a "
-            "domain that trains one"
-        ]
-    return []
-
-
 def _pooling_problems(config: Any, domain: Any) -> list[str]:
     """Return the sides of patches that pooling does not divide; small domains cut patches short."""
     poolings = {f"model.{key}": getattr(config.model, key) for key in ("pooling", "prior_pooling")}
@@ -262,8 +247,8 @@ def _first_guess_problems(config: Any, domain: Any) -> list[str]:
     methods = config.tasks.get("mapping", ())
     guess = any(name in methods and own.start == "spde_oi" for name, own in networks.items())
     validation, half = domain.periods.validation, config.model.window_days // 2
-    learns = domain.source == "twin" or domain.model_from is None or domain.fine_tune_steps
-    if validation is None or not (domain.mapped and learns):
+    # on real tracks windows that are learned from have first guesses of their own
+    if validation is None or not (domain.mapped and domain.source == "twin"):
         return []
     if not (guess or "4dvarnet_spde" in methods):
         return []

@@ -13,6 +13,7 @@ from pipeline_spde.config import (
     MapRequest,
     ObservationConfig,
     OiTunedConfig,
+    PartName,
     PatchConfig,
     ScoreConfig,
     SpdeOiConfig,
@@ -20,6 +21,7 @@ from pipeline_spde.config import (
     TwinConfig,
 )
 from pipeline_spde.periods import FrozenModel, Period, Task
+from pipeline_spde.transfers import Training
 
 
 class Stage(FrozenModel):
@@ -153,6 +155,29 @@ class TrainStage(Stage):
     model: AnyNetworkConfig
     training: TrainingConfig
     patches: PatchConfig
+    frozen: tuple[PartName, ...] = ()
+
+
+class WithheldGuessStage(FirstGuessStage):
+    """Interpolate windows on real tracks without the passes of each fold."""
+
+    folds: int
+    passes_seed: int
+    """Equal for all stages that withhold passes, so that they withhold the same."""
+
+
+class TrackTrainStage(TrainStage):
+    """Fine-tune a network on real tracks by withholding passes."""
+
+    folds: int
+    passes_seed: int
+
+
+class TrackCalibrationStage(EnsembleStage):
+    """Calibrate an ensemble on real tracks at withheld passes of the validation days."""
+
+    folds: int
+    passes_seed: int
 
 
 class ZeroShotStage(Stage):
@@ -160,6 +185,33 @@ class ZeroShotStage(Stage):
 
     task: Task
     model_from: str
+
+
+class ShareStage(Stage):
+    """Take over files of another domain: the same data, fits, first guesses or maps."""
+
+    data_from: str
+
+
+class TransferRow(FrozenModel):
+    """A network in the table of transfer, and the trainings that it rests on."""
+
+    data: str
+    domain: str
+    task: str
+    method: str
+    start: str
+    trainings: tuple[Training, ...]
+    before: tuple[Training, ...]
+
+
+class TransferTableStage(Stage):
+    """Put domains side by side that use the same data with other networks."""
+
+    rows: tuple[TransferRow, ...]
+    references: tuple[tuple[str, str, str, str], ...]
+    """(data, domain that is scored, task, method) of the methods without a network."""
+    dpi: int
 
 
 class MapsStage(Stage):
@@ -198,6 +250,12 @@ class TablesStage(Stage):
     """Gather the scores of all methods."""
 
     experiment: str
+
+
+class ReportStage(Stage):
+    """Gather everything on one page: it shows the whole configuration, so it depends on it."""
+
+    configuration: dict[str, Any]
 
 
 class FiguresStage(Stage):

@@ -25,7 +25,7 @@ from pipeline_spde.config import (
     SpdeSolverConfig,
     TrainingConfig,
 )
-from pipeline_spde.periods import Task
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.splits import calibrated_days, mapped_days
 from pipeline_spde.stage_models import (
     EnsembleStage,
@@ -35,16 +35,23 @@ from pipeline_spde.stage_models import (
     LeadsStage,
     MapsStage,
     ObservationsStage,
+    ReportStage,
     ScoresStage,
+    ShareStage,
     Stage,
     StatisticsStage,
     TablesStage,
+    TrackCalibrationStage,
     TracksStage,
+    TrackTrainStage,
     TrainStage,
+    TransferTableStage,
     TruthStage,
     TuneStage,
+    WithheldGuessStage,
     ZeroShotStage,
 )
+from pipeline_spde.transfers import STAGE_2_TRAINING, table_of_transfer
 from pipeline_spde.trees import canonical, derived_seed
 
 STAGES: dict[str, type[Stage]] = {
@@ -61,6 +68,13 @@ STAGES: dict[str, type[Stage]] = {
     "transfer_unet": TrainStage,
     "train_spde": TrainStage,
     "transfer_spde": TrainStage,
+    "withheld_guess": WithheldGuessStage,
+    "tracks_tuning": TrackTrainStage,
+    "tracks_tuning_unet": TrackTrainStage,
+    "tracks_tuning_spde": TrackTrainStage,
+    "calibrate_tracks": TrackCalibrationStage,
+    "share": ShareStage,
+    "transfer_table": TransferTableStage,
     "first_guess": FirstGuessStage,
     "calibrate": EnsembleStage,
     "ensemble": EnsembleStage,
@@ -68,18 +82,13 @@ STAGES: dict[str, type[Stage]] = {
     "maps": MapsStage,
     "scores": ScoresStage,
     "tables": TablesStage,
+    "report": ReportStage,
     "figures": FiguresStage,
 }
 
 
-_SPDE_TRAINING = (
-    "steps",
-    "learning_rate",
-    "fine_tune_steps",
-    "fine_tune_learning_rate",
-    "validate_every",
-)
-"""Keys of `spde` that only the training of stage 2 depends on."""
+_LOOKS = 6
+"""Fewest validations of a fine-tuning on real tracks."""
 
 
 def stage_json(
@@ -106,11 +115,18 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
     """Return the keys of a stage beyond seed and version."""
     if name not in STAGES:
         raise ValueError(f"no stage {name!r}; there are {', '.join(STAGES)}")
+    if name == "report":
+        return {"configuration": config.model_dump(mode="json")}
     if name == "tables":
         return {"experiment": config.experiment}
+    if name == "transfer_table":
+        return table_of_transfer(config) | {"dpi": config.figures.dpi}
     region = config.domains[domain]
+    config = config.of(region)
     if name in ("truth", "tracks", "observations", "statistics"):
         return _data_tree(config, region, name)
+    if name == "share":
+        return {"data_from": region.data_from}
     own = {"task": {"name": task}}
     match name:
         case "tune":
@@ -122,9 +138,16 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
         case "maps":
             return own | {"method": method, "request": _request(config, region, method)}
         case "first_guess":
-            return own | _first_guess_tree(config, region, task)
+            return own | first_guess_tree(config, region, task)
         case "calibrate" | "ensemble":
             return own | _ensemble_tree(config, region, name, Task(name=task), method)
+        case "withheld_guess":
+            part = first_guess_tree(config, region, task) | {"evaluation": None}
+            periods = {"train": region.periods.train, "validation": region.periods.validation}
+            return own | part | periods | _passes(config, region)
+        case "calibrate_tracks":
+            parts = _ensemble_tree(config, region, "calibrate", Task(name=task), method)
+            return own | parts | _passes(config, region)
         case "leads":
             return own | _leads_tree(config, region, Task(name=task), method)
         case "scores":
@@ -133,6 +156,24 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
             return {"methods": config.tasks.get(task, ())} | _figure_tree(config, region)
         case _:
             return own | _training(config, region, region.periods, name, task)
+
+
+def _passes(config: Config, region: DomainConfig) -> dict[str, Any]:
+    """Return how the passes of a real domain are dealt into folds, the same in every stage."""
+    seed = derived_seed(config.seed, "withheld", *region.missions)
+    return {"folds": config.withholding.folds, "passes_seed": seed}
+
+
+def learned_from(region: DomainConfig) -> Period | None:
+    """Return the days that moments and deviations are estimated on.
+
+    On real tracks those are the validation days: `periods.train` is what networks are fine-tuned
+    on, and may be short.
+    """
+    periods = region.periods
+    if region.source != "twin":
+        return periods.validation
+    return periods.train or periods.validation
 
 
 def _data_tree(config: Config, region: DomainConfig, name: str) -> dict[str, Any]:
@@ -152,26 +193,27 @@ def _data_tree(config: Config, region: DomainConfig, name: str) -> dict[str, Any
             own = {"available": periods.available, "representativeness_m": share}
             return cells | mapped | own
         case _:
-            return cells | mapped | {"period": periods.train or periods.validation}
+            return cells | mapped | {"period": learned_from(region)}
 
 
 def _fit_tree(config: Config, region: DomainConfig) -> dict[str, Any]:
     return {
-        "learning": region.periods.train or region.periods.validation,
+        "learning": learned_from(region),
         "validation": region.periods.validation,
         "margin": region.evaluation_margin,
         "spde_oi": config.spde_oi,
     }
 
 
-def _first_guess_tree(config: Config, region: DomainConfig, task: str) -> dict[str, Any]:
+def first_guess_tree(config: Config, region: DomainConfig, task: str) -> dict[str, Any]:
     """Return the keys of the first guess: every period whose windows are trained on or mapped."""
-    learns = region.model_from is None or region.fine_tune_steps > 0
+    simulated = region.source == "twin"  # on real tracks: `withheld_guess`
+    learns = simulated and (region.model_from is None or region.fine_tune_steps > 0)
     lead = Task(name=task).lead
     return {
         "window_days": config.model.window_days,
         "train": region.periods.train if learns else None,
-        "validation": region.periods.validation if learns or region.source == "twin" else None,
+        "validation": region.periods.validation if simulated else None,
         "evaluation": mapped_days(region) if region.mapped else None,
         "ahead_days": (lead or 0) if config.leads else 0,
         "low_pass_km": config.spde_oi.low_pass_km,
@@ -235,6 +277,8 @@ def _training(
     config: Config, region: DomainConfig, periods: Periods, name: str, task: str
 ) -> dict[str, Any]:
     training = config.training
+    if name.startswith("tracks_tuning"):
+        return _track_training(config, region, name.replace("tracks_tuning", "transfer"), task)
     if name.endswith("spde"):
         return {
             "train": periods.train,
@@ -242,6 +286,7 @@ def _training(
             "model": augmented_model(config),
             "training": _spde_training(config, region, name, task),
             "patches": config.patches,
+            "frozen": region.frozen if name.startswith("transfer") else (),
         }
     if name.startswith("transfer"):
         update = {
@@ -265,7 +310,20 @@ def _training(
         "model": config.unet if name.endswith("unet") else config.model,
         "training": training,
         "patches": config.patches,
+        "frozen": region.frozen if name.startswith("transfer") else (),
     }
+
+
+def _track_training(config: Config, region: DomainConfig, name: str, task: str) -> dict[str, Any]:
+    """Return the keys of a fine-tuning on real tracks; `name` is that of one on a truth."""
+    tree = _training(config, region, region.periods, name, task)
+    training: TrainingConfig = tree["training"]
+    # a short training is looked at often enough to be stopped where it is best
+    every = max(1, min(training.validate_every, -(-training.steps // _LOOKS)))
+    tree["training"] = training.model_copy(update={"validate_every": every})
+    if name.endswith("spde"):  # Θ is learned from the likelihood of a truth
+        tree["frozen"] = tuple(dict.fromkeys([*region.frozen, "theta"]))
+    return tree | _passes(config, region)
 
 
 def augmented_model(config: Config) -> AugmentedModelConfig:
@@ -273,7 +331,7 @@ def augmented_model(config: Config) -> AugmentedModelConfig:
     own = config.model.model_dump() | {"start": config.spde.start}
     # how it is trained stands in the training; left here it would retrain mapping for fine-tuning
     fields = SpdeSolverConfig.model_fields
-    unused = {key: fields[key].default for key in _SPDE_TRAINING}
+    unused = {key: fields[key].default for key in STAGE_2_TRAINING}
     return AugmentedModelConfig(**own, spde=config.spde.model_copy(update=unused))
 
 
@@ -367,7 +425,7 @@ def figure_names(config: Config) -> list[str]:
             if config.figures.animation and task == "mapping":
                 films = ["animation", *(["ensemble"] if task in ensemble_tasks(config) else [])]
                 found += [f"{name}/{task}/{film}.gif" for film in films]
-    return found
+    return [*found, *(["transfer.png"] if table_of_transfer(config)["rows"] else [])]
 
 
 def ensemble_tasks(config: Config) -> list[str]:

@@ -3,7 +3,7 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline_spde import disk, stages
+from pipeline_spde import disk, sharing, stages
 from pipeline_spde.config import ConfigError, load
 from pipeline_spde.methods import METHODS, tuning_task
 
@@ -22,8 +22,12 @@ ZERO_SHOT = [
     n for n, d in CONFIG.domains.items() if d.model_from and not d.fine_tune_steps
 ]
 FINE_TUNED = [
-    n for n, d in CONFIG.domains.items() if d.model_from and d.fine_tune_steps
+    n
+    for n, d in CONFIG.domains.items()
+    if d.model_from and d.fine_tune_steps and n in SIMULATED
 ]
+TRACK_TUNED = [name for name in REAL if CONFIG.domains[name].fine_tune_steps]
+SHARED = sharing.shared_files(CONFIG)  # file -> the one it is a copy of
 MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
 
@@ -122,6 +126,18 @@ def first_guess_of(method):
     return function
 
 
+def withheld_guess_of(method):
+    """Return an input function: the first guesses without withheld passes, where needed."""
+
+    def function(wildcards):
+        if not stages.needs_first_guess(CONFIG, method):
+            return {}
+        folder = f"<results>/models/{wildcards.domain}/{wildcards.task}"
+        return {"withheld_guess": f"{folder}/withheld_guess.nc"}
+
+    return function
+
+
 def start_of_stage_2(wildcards):
     """Return the checkpoint that 4dvarnet_spde starts from: stage 1, or its mapping model."""
     file = "state.ckpt" if wildcards.task == "mapping" else "spde.ckpt"
@@ -136,6 +152,24 @@ def transfer_source(file):
         return f"<results>/models/{source}/{wildcards.task}/{file}"
 
     return function
+
+
+def share_stage(wildcards):
+    """Return the configuration of the stage that takes over a shared file."""
+    return stages.stage_json(CONFIG, "share", wildcards.shared.split("/")[1])
+
+
+def transfer_files(wildcards):
+    """Return what the table of transfer gathers: scores, training curves, benchmarks."""
+    rows = TRANSFER.rows
+    jobs = sorted({job for row in rows for job in (*row.trainings, *row.before)})
+    scored = [(row.domain, row.task, row.method) for row in rows]
+    scored += [reference[1:] for reference in TRANSFER.references]
+    return {
+        "scores": [f"<results>/scores/{'/'.join(place)}.json" for place in scored],
+        "curves": [f"<results>/models/{j.domain}/{j.task}/{j.curve}" for j in jobs],
+        "benchmarks": [f"<benchmarks>/{j.rule}/{j.domain}.{j.task}.tsv" for j in jobs],
+    }
 
 
 def method_files(wildcards):
@@ -167,9 +201,13 @@ def ensemble_inputs(wildcards):
 
 
 def calibration_of(wildcards):
-    """Return the calibration of an ensemble: a real domain's is that of the twin learned from."""
+    """Return the calibration of an ensemble.
+
+    A real domain has its own where its networks are fine-tuned on its tracks, else that of the
+    twin learned from.
+    """
     domain = wildcards.domain
-    if domain not in SIMULATED:
+    if domain in REAL and domain not in TRACK_TUNED:
         domain = CONFIG.domains[domain].model_from
     folder = f"<results>/models/{domain}/{wildcards.task}"
     return f"{folder}/{wildcards.method}.calibration.json"
@@ -296,3 +334,22 @@ def all_figures():
 
 if REAL and workflow.is_main_process:  # not again in every job of a cluster
     check_real_data()
+
+
+def shown_on_the_page():
+    """Return the maps and ensembles that the page shows, and what they are judged by."""
+    shown = []
+    for domain in MAPPED:
+        shown += [
+            f"<results>/data/{domain}/{name}.nc" for name in ("grid", "observations")
+        ]
+        shown += [f"<results>/data/{domain}/truth.nc"] if domain in SIMULATED else []
+        for task, methods in CONFIG.tasks.items():
+            place = f"{domain}/{task}"
+            shown += [f"<results>/maps/{place}/{method}.nc" for method in methods]
+            shown += [
+                f"<results>/ensembles/{place}/{method}.nc"
+                for method in methods
+                if METHODS[method].ensemble
+            ]
+    return shown

@@ -38,6 +38,7 @@ from pipeline_spde.config.networks import (
     StateModelConfig,
     TrainingConfig,
     UNetConfig,
+    WithholdingConfig,
 )
 from pipeline_spde.config.types import (
     Bounds,
@@ -45,13 +46,16 @@ from pipeline_spde.config.types import (
     Longitudes,
     MethodName,
     MissionName,
+    PartName,
     Positive,
     ProtocolName,
     StartName,
     ThetaName,
 )
+from pipeline_spde.inheritance import DOMAIN_SECTIONS, inherited
 from pipeline_spde.periods import FrozenModel, Period
 from pipeline_spde.splits import domain_problems, task_problems
+from pipeline_spde.transfers import transfer_problems
 from pipeline_spde.trees import explain, overlay
 
 __all__ = [
@@ -76,10 +80,12 @@ __all__ = [
     "ObservationConfig",
     "OiConfig",
     "OiTunedConfig",
+    "PartName",
     "PatchConfig",
     "Periods",
     "Positive",
     "ProtocolName",
+    "ReportConfig",
     "ScoreConfig",
     "SpdeOiConfig",
     "SpdeSolverConfig",
@@ -90,6 +96,7 @@ __all__ = [
     "TrainingConfig",
     "TwinConfig",
     "UNetConfig",
+    "WithholdingConfig",
     "load",
     "load_files",
 ]
@@ -114,6 +121,13 @@ STAGE_VERSIONS: dict[str, int] = {
     "ensemble": 1,
     "leads": 1,
     "transfer_unet": 1,
+    "withheld_guess": 1,
+    "tracks_tuning": 1,
+    "tracks_tuning_unet": 1,
+    "tracks_tuning_spde": 1,
+    "calibrate_tracks": 1,
+    "share": 1,
+    "transfer_table": 1,
     "maps": 2,
     "scores": 2,
     "tables": 2,
@@ -135,9 +149,13 @@ class ScoreConfig(FrozenModel):
         "oceanbench-legacy",
         "ssh-v1",
     )
+    """Protocols of the scores of simulated domains; each is kept apart."""
     bootstrap_draws: int = Field(1000, ge=100)
+    """Draws of the block bootstrap of the intervals."""
     bootstrap_block_days: int = Field(7, ge=1)
+    """Length of its blocks."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Probability of the intervals."""
 
 
 class FigureConfig(FrozenModel):
@@ -146,13 +164,26 @@ class FigureConfig(FrozenModel):
     days: tuple[date, ...] = ()
     """Days of the map panels; empty: three, evenly spread over the evaluation period."""
     animation: bool = True
+    """Make the film."""
     dpi: int = Field(150, ge=50, le=600)
+    """Resolution of the figures, dots per inch."""
+
+
+class ReportConfig(FrozenModel):
+    """The page that gathers everything: report.html."""
+
+    max_megabytes: float = Field(40.0, ge=1, le=1000)
+    """Largest size of the figures and maps on the page, in 10⁶ bytes: films are left out first,
+    then members, cells and days of the maps. A quarter of it is always kept for the maps."""
+    members: int = Field(5, ge=0)
+    """Members of each ensemble that the page shows at most."""
 
 
 class TrackingConfig(FrozenModel):
     """MLflow; $MLFLOW_TRACKING_URI overrides the SQLite file under the results folder."""
 
     enabled: bool = True
+    """False: nothing is tracked."""
     required: bool = False
     """True: a tracking failure fails the job (default: it warns and keeps the record on disk)."""
 
@@ -168,31 +199,59 @@ class Config(FrozenModel):
     """A whole experiment."""
 
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "demo"
+    """Name; products go to <results>/<experiment>."""
     seed: int = Field(2020, ge=0, lt=2**32)
+    """Root of every random number; each stage derives its own."""
     results: Path = Path("results")
+    """Folder of the products, e.g. on a larger disk."""
     domains: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], DomainConfig] = Field(
         default_factory=lambda: {"gulfstream": DomainConfig()}
     )
+    """Name -> region."""
     tasks: dict[str, tuple[MethodName, ...]] = Field(default_factory=_default_tasks)
     """Task -> methods, in the order of tables and figures; an empty list drops a task."""
     twin: TwinConfig = TwinConfig()
+    """The simulated ocean."""
     observations: ObservationConfig = ObservationConfig()
+    """Noise and binning of observations."""
     oi: OiConfig = OiConfig()
+    """Method oi."""
     oi_tuned: OiTunedConfig = OiTunedConfig()
+    """Method oi_tuned."""
     spde_oi: SpdeOiConfig = SpdeOiConfig()
+    """Method spde_oi."""
     patches: PatchConfig = PatchConfig()
+    """Cutting for networks."""
     model: StateModelConfig = StateModelConfig()
+    """Method 4dvarnet, and the state of 4dvarnet_spde."""
     unet: UNetConfig = UNetConfig()
+    """Method unet."""
     first_guess: FirstGuessConfig = FirstGuessConfig()
+    """What networks start from."""
     spde: SpdeSolverConfig = SpdeSolverConfig()
+    """Method 4dvarnet_spde: parameters of its prior."""
     ensembles: EnsembleConfig = EnsembleConfig()
+    """Members of 4dvarnet_spde."""
+    withholding: WithholdingConfig = WithholdingConfig()
+    """Passes withheld where networks learn from real tracks."""
     leads: tuple[Annotated[int, Field(ge=0, le=99)], ...] = (0, 1, 2, 3, 4)
     """Lead times in days of the curves that one forecast model gives; for{n} shows those up to n,
     an empty list none."""
     training: TrainingConfig = TrainingConfig()
+    """Optimisation of the networks."""
     scores: ScoreConfig = ScoreConfig()
+    """Protocols and intervals."""
     figures: FigureConfig = FigureConfig()
+    """Maps, curves and the film."""
+    report: ReportConfig = ReportConfig()
+    """The page that gathers everything."""
     tracking: TrackingConfig = TrackingConfig()
+    """MLflow."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, tree: Any) -> Any:
+        return inherited(tree) if isinstance(tree, Mapping) else tree
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -208,10 +267,17 @@ class Config(FrozenModel):
     def _consistent(self) -> Config:
         problems = [*task_problems(self)]
         for name, domain in self.domains.items():
-            problems += [f"domains.{name}.{text}" for text in domain_problems(self, domain)]
+            found = [*transfer_problems(self, domain), *domain_problems(self.of(domain), domain)]
+            problems += [f"domains.{name}.{text}" for text in found]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def of(self, domain: DomainConfig) -> Config:
+        """Return the experiment as it is for a domain: its own sections in place of the common."""
+        found = {name: getattr(domain, name) for name in DOMAIN_SECTIONS}
+        own = {name: section for name, section in found.items() if section is not None}
+        return self.model_copy(update=own) if own else self
 
 
 class MapRequest(FrozenModel):

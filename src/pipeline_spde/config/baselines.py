@@ -14,23 +14,32 @@ class OiConfig(FrozenModel):
     """The challenge's quickstart optimal interpolation (2020a): parameters are its definition."""
 
     length_lon_degrees: Positive = 1.0
+    """Length scale along a parallel."""
     length_lat_degrees: Positive = 1.0
+    """Length scale along a meridian."""
     length_days: Positive = 7.0
+    """Time scale."""
     noise: Positive = 0.05
     """Standard deviation of the observation error relative to a unit prior deviation."""
     half_window_lengths: Positive = 2.0
+    """Observations used, in time scales on each side of a map."""
     thin_nadir: int = Field(5, ge=1)
+    """Nadir samples averaged to one."""
     thin_karin: tuple[int, int] = (15, 6)
+    """Swath samples averaged to one, along and across the track."""
 
 
 class OiTunedConfig(FrozenModel):
     """Optimal interpolation of anomalies; lengths and noise fitted on the validation period."""
 
     lengths_km: tuple[Positive, ...] = (80.0, 95.0, 110.0, 130.0, 155.0)
+    """Candidates of the length scale for the start of the fit."""
     lengths_days: tuple[Positive, ...] = (5.0, 6.5, 8.0, 10.0, 12.5)
+    """Candidates of the time scale for the start of the fit."""
     noise_factors: tuple[Positive, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     """Candidates for the start of the fit: multiples of the observations' own error."""
     window_days: int = Field(15, ge=1)
+    """Days of observations of a map."""
     iterations: int = Field(160, ge=1)
     """Conjugate-gradient steps of the maps."""
     tuning_days: int = Field(12, ge=1)

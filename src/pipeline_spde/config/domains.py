@@ -8,7 +8,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_spde.config.types import Bounds, Longitudes, MissionName, Positive
+from pipeline_spde.config.baselines import OiTunedConfig, SpdeOiConfig
+from pipeline_spde.config.networks import (
+    EnsembleConfig,
+    FirstGuessConfig,
+    PatchConfig,
+    SpdeSolverConfig,
+    TrainingConfig,
+)
+from pipeline_spde.config.types import Bounds, Longitudes, MissionName, PartName, Positive
 from pipeline_spde.periods import FrozenModel, Period
 
 
@@ -16,10 +24,15 @@ class Periods(FrozenModel):
     """The calendar of a domain. Defaults: the NATL60 challenge (2020a)."""
 
     available: Period = Period(start=date(2012, 10, 1), end=date(2013, 9, 30))
+    """Days simulated or present; the others lie in it."""
     evaluation: Period = Period(start=date(2012, 10, 22), end=date(2012, 12, 2))
+    """Days that are mapped and scored."""
     embargo: Period | None = Period(start=date(2012, 12, 3), end=date(2013, 1, 1))
+    """Days that nothing learns from; null: none."""
     train: Period | None = Period(start=date(2013, 2, 25), end=date(2013, 9, 30))
+    """Days that statistics and networks learn from; null: none."""
     validation: Period | None = Period(start=date(2013, 1, 9), end=date(2013, 2, 17))
+    """Days that variants are chosen and spreads calibrated on; null: none."""
 
 
 class TwinConfig(FrozenModel):
@@ -28,14 +41,19 @@ class TwinConfig(FrozenModel):
     nodes: int | None = Field(None, ge=32, le=2048)
     """Grid points per side of the periodic box; None: chosen from the domain's resolution."""
     side_km: Positive = 1440.0
+    """Side of the periodic box."""
     deformation_radius_km: Positive = 38.0
+    """First baroclinic Rossby radius."""
     jet_speed: Positive = 0.7
     """Target speed of the upper-layer mean jet relative to the lower layer, m/s."""
     jet_width_km: Positive = 80.0
+    """Width of the jet."""
     spin_up_days: int = Field(600, ge=0)
+    """Days simulated before the first that is used."""
     time_step_s: Positive | None = None
     """None: chosen from the CFL limit."""
     bottom_drag_days: Positive = 8.0
+    """Time in which friction stops the lower layer."""
     relaxation_days: Positive = 30.0
     """Time in which the zonal mean of the upper layer is drawn back to the jet."""
     thickness_ratio: Positive = 0.25
@@ -50,8 +68,9 @@ class ObservationConfig(FrozenModel):
     karin_noise_factor: Positive = 1.0
     """Multiplies the KaRIn height noise of the swath simulator (2 m waves)."""
     karin_along_km: Positive = 7.0
+    """Posting of simulated swath samples along the track."""
     karin_across_km: Positive = 5.0
-    """Posting of simulated swath samples; their noise is that of the mean over such a pixel."""
+    """Posting across the track; the noise of a sample is that of the mean over such a pixel."""
     representativeness_m: float = Field(0.02, ge=0)
     """Standard deviation of (sample − daily cell mean) that is not instrument noise."""
 
@@ -60,7 +79,9 @@ class DomainConfig(FrozenModel):
     """One region, its truth or real data, its observing system and its calendar."""
 
     source: Literal["twin", "rads"] = "twin"
+    """Where the data come from."""
     lat: Bounds = (32.0, 44.0)
+    """South and north edge, degrees north."""
     lon: Longitudes = (-66.0, -54.0)
     """Degrees east on any circle; kept with the west in [-180, 180)."""
     resolution: Positive = 0.2
@@ -68,6 +89,7 @@ class DomainConfig(FrozenModel):
     evaluation_margin: float = Field(1.0, ge=0)
     """Degrees cut off each side before scoring (the challenge scores 10°×10° of 12°×12°)."""
     periods: Periods = Periods()
+    """The calendar."""
     missions: tuple[MissionName, ...] = (
         "topex_interleaved",
         "jason1",
@@ -82,12 +104,40 @@ class DomainConfig(FrozenModel):
     tracks_file: Path | None = None
     """Real along-track file (source: rads). A relative path is looked up from the working folder,
     then from $PIPELINE_SPDE_DATA."""
+    data_from: str | None = None
+    """Name of the domain whose ocean, observations and baselines these are: the same data under
+    another network. All keys but those of the network are taken over from it."""
     model_from: str | None = None
-    """Name of the domain whose trained networks are used here (zero-shot transfer)."""
+    """Name of the domain whose networks are used here (transfer); it may have its own from another
+    domain in turn."""
     fine_tune_steps: int = Field(0, ge=0)
-    """Optimiser steps of fine-tuning after a transfer; 0: zero-shot."""
+    """Optimiser steps of fine-tuning after a transfer; 0: zero-shot. Without a truth (real tracks)
+    it learns from passes of `missions` that are withheld from its windows on the days of
+    `periods.train`."""
+    frozen: tuple[PartName, ...] = ()
+    """Parts of the networks that fine-tuning leaves as they are: prior, gradient, observation
+    (4DVarNet), theta (4DVarNet-SPDE), encoder, decoder, output (UNet)."""
     mapped: bool = True
     """False: the domain is only trained on; no maps, scores or figures of it are made."""
+    twin: TwinConfig | None = None
+    """This and the sections below: what is changed for this domain alone; keys that are not given
+    are those of the experiment."""
+    observations: ObservationConfig | None = None
+    """As `observations` of the experiment."""
+    oi_tuned: OiTunedConfig | None = None
+    """As `oi_tuned` of the experiment."""
+    spde_oi: SpdeOiConfig | None = None
+    """As `spde_oi` of the experiment."""
+    patches: PatchConfig | None = None
+    """As `patches` of the experiment."""
+    first_guess: FirstGuessConfig | None = None
+    """As `first_guess` of the experiment."""
+    spde: SpdeSolverConfig | None = None
+    """Only how stage 2 is trained: the network is one for all domains."""
+    ensembles: EnsembleConfig | None = None
+    """As `ensembles` of the experiment."""
+    training: TrainingConfig | None = None
+    """As `training` of the experiment."""
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainConfig:
@@ -122,8 +172,8 @@ class DomainConfig(FrozenModel):
             raise ValueError("withheld: source rads has no truth; name the mission that scores")
         if self.source == "rads" and self.model_from is None:
             raise ValueError("model_from: source rads has no truth to train on; name a twin domain")
-        if self.source == "rads" and self.fine_tune_steps:
-            raise ValueError("fine_tune_steps: source rads has no truth to fine-tune on; use 0")
         if self.fine_tune_steps and self.model_from is None:
             raise ValueError("fine_tune_steps: nothing to fine-tune; name a domain in model_from")
+        if self.frozen and not self.fine_tune_steps:
+            raise ValueError("frozen: nothing is fine-tuned here; set fine_tune_steps")
         return self

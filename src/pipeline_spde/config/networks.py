@@ -6,7 +6,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_spde.config.types import Bounds, Fraction, MethodName, Positive, StartName, ThetaName
+from pipeline_spde.config.types import (
+    Bounds,
+    Fraction,
+    MethodName,
+    PartName,
+    Positive,
+    StartName,
+    ThetaName,
+)
 from pipeline_spde.periods import FrozenModel
 
 
@@ -14,10 +22,15 @@ class PatchConfig(FrozenModel):
     """Cutting for training and reconstruction; sizes in grid cells and days."""
 
     lat: int = Field(60, ge=8)
+    """Rows of a patch."""
     lon: int = Field(60, ge=8)
+    """Columns of a patch."""
     stride_lat: int = Field(40, ge=1)
+    """Rows from one patch to the next."""
     stride_lon: int = Field(40, ge=1)
+    """Columns from one patch to the next."""
     stride_days: int = Field(1, ge=1)
+    """Days from one training window to the next."""
 
     @model_validator(mode="after")
     def _without_gaps(self) -> PatchConfig:
@@ -36,13 +49,19 @@ class NetworkConfig(FrozenModel):
 
     method: ClassVar[MethodName]
     """The method whose network this is."""
+    parts: ClassVar[tuple[PartName, ...]] = ()
+    """Parts of the network that a fine-tuning may leave as they are."""
     window_days: int = Field(15, ge=3)
+    """Days that the network sees at once; odd."""
     start: StartName = "oi"
     """oi: some steps of an optimal interpolation; spde_oi: the exact analysis with the SPDE prior
     (stage first_guess); smooth: smoothed observations; zeros: the mean."""
     start_iterations: int = Field(25, ge=1)
+    """Steps of the interpolation that makes the start `oi`."""
     start_length_km: Positive = 85.0
+    """Length scale of that interpolation."""
     start_length_days: Positive = 6.0
+    """Time scale of that interpolation."""
 
     @model_validator(mode="after")
     def _odd(self) -> NetworkConfig:
@@ -55,14 +74,21 @@ class StateModelConfig(NetworkConfig):
     """4DVarNet: bilinear autoencoder prior and ConvLSTM gradient solver."""
 
     method: ClassVar[MethodName] = "4dvarnet"
+    parts: ClassVar[tuple[PartName, ...]] = ("prior", "gradient", "observation")
     hidden: int = Field(48, ge=4)
+    """Channels of the ConvLSTM."""
     prior_hidden: int = Field(48, ge=4)
+    """Channels of the prior Φ."""
     iterations: int = Field(6, ge=1)
+    """Iterations of the learned descent."""
     gradient: Literal["split", "exact"] = "split"
+    """What the ConvLSTM is given: both residuals of the cost (split), or its gradient (exact)."""
     pooling: int = Field(2, ge=1)
     """Average pooling of the ConvLSTM input (1: none)."""
     prior_pooling: int = Field(2, ge=1)
+    """Average pooling of the coarse branch of the prior (1: none)."""
     dropout: Fraction = 0.0
+    """Share of the gradient's channels dropped in training."""
     gradient_step: float = 0.2
     """Initial value of the learned step along the plain gradient."""
 
@@ -71,9 +97,11 @@ class UNetConfig(NetworkConfig):
     """UNet: direct inversion, the correction of the start in one pass."""
 
     method: ClassVar[MethodName] = "unet"
+    parts: ClassVar[tuple[PartName, ...]] = ("encoder", "decoder", "output")
     channels: int = Field(32, ge=4, multiple_of=4)
     """Channels at full resolution; twice as many at each coarser level."""
     levels: int = Field(3, ge=1, le=6)
+    """Resolutions, each half of the one above."""
 
 
 class FirstGuessConfig(FrozenModel):
@@ -90,6 +118,7 @@ class SpdeSolverConfig(FrozenModel):
     """joint: the descent of the state goes on learning and sees the prior's gradient; frozen: the
     state is that of stage 1, and Θ alone is learned."""
     start: StartName = "spde_oi"
+    """As in `model`, for both stages."""
     learned: Annotated[tuple[ThetaName, ...], Field(min_length=1)] = (
         "sigma",
         "decorrelation_time",
@@ -109,12 +138,15 @@ class SpdeSolverConfig(FrozenModel):
     theta_every: int = Field(2, ge=1)
     """Θ takes a step at every so many iterations of the state."""
     theta_hidden: int = Field(24, ge=4)
+    """Channels of the ConvLSTM that moves Θ."""
     sigma_factors: Bounds = (0.25, 3.0)
     """Limits of σ as multiples of the local deviation of the learning period."""
     decorrelation_days: Bounds = (3.0, 60.0)
     """Limits of 1/κ²: κ² stays away from zero."""
     mean_range_km: Bounds = (40.0, 400.0)
+    """Limits of the mean range of the prior."""
     largest_ratio: Annotated[float, Field(gt=1)] = 3.0
+    """Limit of the major over the minor range."""
     largest_speed: Positive = 50.0
     """Limit of |m|, km/day."""
     mse: float = Field(1.0, ge=0)
@@ -128,16 +160,27 @@ class SpdeSolverConfig(FrozenModel):
     steps: int = Field(500, ge=1)
     """Optimiser steps from the state model of stage 1."""
     learning_rate: Positive = 1e-3
+    """Largest rate of these steps."""
     fine_tune_steps: int = Field(150, ge=1)
     """Steps of the other tasks from the mapping model."""
     fine_tune_learning_rate: Positive = 5e-4
+    """Largest rate of those."""
     validate_every: int = Field(50, ge=1)
+    """Steps between validations (and checkpoints)."""
+
+
+class WithholdingConfig(FrozenModel):
+    """Real tracks: the passes that networks are not shown and are judged by."""
+
+    folds: int = Field(4, ge=2, le=20)
+    """Parts into which the passes of the mapped missions are dealt; one at a time is withheld."""
 
 
 class EnsembleConfig(FrozenModel):
     """Ensembles of 4dvarnet_spde by conditional simulation."""
 
     members: int = Field(40, ge=2)
+    """Members of an ensemble."""
     posterior: Literal["exact", "neural"] = "exact"
     """How pseudo-observations are mapped: by the exact posterior or by the network."""
     members_at_once: int = Field(40, ge=1)
@@ -155,6 +198,7 @@ class AugmentedModelConfig(StateModelConfig):
     """4DVarNet-SPDE as it is trained: the state solver and the settings of Θ."""
 
     method: ClassVar[MethodName] = "4dvarnet_spde"
+    parts: ClassVar[tuple[PartName, ...]] = ("prior", "gradient", "observation", "theta")
     spde: SpdeSolverConfig = SpdeSolverConfig()
 
 
@@ -170,36 +214,50 @@ class LossConfig(FrozenModel):
     """Weights of the training loss (variables are divided by the training standard deviation)."""
 
     mse: float = Field(1.0, ge=0)
+    """Weight of the squared error."""
     gradient: float = Field(10.0, ge=0)
+    """Weight of the squared error of the horizontal gradient."""
     prior: float = Field(0.05, ge=0)
+    """Weight of the prior cost of the truth and of the map."""
 
 
 class TrainingConfig(FrozenModel):
     """Optimisation of a network; the budget is in steps, so runs are reproducible."""
 
     steps: int = Field(1500, ge=1)
+    """Optimiser steps of a training from scratch."""
     batch_size: int = Field(2, ge=1)
+    """Windows of a step, over all processes."""
     learning_rate: Positive = 2e-3
+    """Largest rate; a cosine leads down from it."""
     final_learning_rate: Fraction = 0.02
     """Share of `learning_rate` reached at the end of the cosine."""
     warm_up_steps: int = Field(30, ge=0)
+    """Steps of the linear rise to it."""
     gradient_clip: Positive = 1.0
+    """Largest norm of the gradient."""
     loss: LossConfig = LossConfig()
+    """Weights of the loss."""
     augment: bool = True
     """Flips, and observation masks of other training days with fresh noise."""
     validate_every: int = Field(125, ge=1)
     """Steps between validations (and checkpoints)."""
     validation_days: int = Field(12, ge=1)
+    """Days of the validation period, spread evenly, that a validation looks at."""
     patience: int = Field(10, ge=1)
     """Validations without improvement before stopping early."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """Arithmetic. auto: bfloat16 where the GPU has it, else float32."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: a GPU where there is one."""
     devices: int = Field(1, ge=1)
     """Processes of data-parallel training (DDP when more than one)."""
     workers: int = Field(0, ge=0)
+    """Processes that prepare windows, per training process; 0: none."""
     fine_tune_steps: int = Field(250, ge=1)
     """Steps when starting from another model (other tasks start from mapping)."""
     fine_tune_learning_rate: Positive = 1e-3
+    """Largest rate of those steps."""
 
     @model_validator(mode="after")
     def _shared(self) -> TrainingConfig:

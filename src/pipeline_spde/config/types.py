@@ -24,6 +24,8 @@ MissionName = Literal[
     "swot_nadir",
     "swot_karin",
 ]
+PartName = Literal["prior", "gradient", "observation", "theta", "encoder", "decoder", "output"]
+"""Parts of the networks that a fine-tuning may keep as they are (`networks.PARTS`)."""
 ThetaName = Literal["sigma", "decorrelation_time", "mean_range", "anisotropy", "currents"]
 
 
