@@ -72,7 +72,7 @@ def in_words(size: int) -> str:
 def _data_bytes(config: Config, domain: DomainConfig) -> int:
     """Return the size of truth, samples and gridded observations of a domain."""
     days, cells = domain.periods.available.days, _cells(domain)
-    truth = _HEIGHT if domain.source == "twin" else 0
+    truth = _HEIGHT if domain.has_truth else 0
     return days * (cells * (truth + _OBSERVATION) + _SAMPLE * _samples_a_day(config, domain))
 
 

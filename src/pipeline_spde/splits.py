@@ -114,7 +114,7 @@ def mapped_days(domain: Any) -> Period:
     maps only with that further day; it is left out where the available days end.
     """
     evaluation: Period = domain.periods.evaluation
-    if domain.source == "twin":
+    if domain.has_truth:
         return evaluation
     return evaluation.padded(1).common(domain.periods.available) or evaluation
 
@@ -208,7 +208,7 @@ def _calibration_problems(config: Any, domain: Any) -> list[str]:
     validation, problems = domain.periods.validation, []
     needed, window = config.ensembles.calibration_days, config.model.window_days
     for name, methods in config.tasks.items():
-        if domain.source != "twin" or validation is None or "4dvarnet_spde" not in methods:
+        if not domain.has_truth or validation is None or "4dvarnet_spde" not in methods:
             continue
         try:
             period = calibrated_days(domain, Task(name=name), window)
@@ -248,7 +248,7 @@ def _first_guess_problems(config: Any, domain: Any) -> list[str]:
     guess = any(name in methods and own.start == "spde_oi" for name, own in networks.items())
     validation, half = domain.periods.validation, config.model.window_days // 2
     # on real tracks windows that are learned from have first guesses of their own
-    if validation is None or not (domain.mapped and domain.source == "twin"):
+    if validation is None or not (domain.mapped and domain.has_truth):
         return []
     if not (guess or "4dvarnet_spde" in methods):
         return []

@@ -16,6 +16,7 @@ from pipeline_spde.config import (
     PartName,
     PatchConfig,
     ScoreConfig,
+    SpdeOceanConfig,
     SpdeOiConfig,
     TrainingConfig,
     TwinConfig,
@@ -32,13 +33,16 @@ class Stage(FrozenModel):
 
 
 class TruthStage(Stage):
-    """Simulate the true ocean of a twin domain."""
+    """Simulate the true ocean of a twin domain, or read it from files."""
 
+    source: str = "twin"
     lat: Bounds
     lon: Bounds
     resolution: float
     available: Period
-    twin: TwinConfig
+    highest_latitude: float = 90.0
+    twin: TwinConfig = TwinConfig()
+    ocean: SpdeOceanConfig = SpdeOceanConfig()
 
 
 class TracksStage(Stage):
@@ -51,6 +55,7 @@ class TracksStage(Stage):
     missions: tuple[str, ...]
     withheld: tuple[str, ...]
     observations: ObservationConfig
+    quantity: str | None = None
 
 
 class ObservationsStage(Stage):
@@ -60,6 +65,7 @@ class ObservationsStage(Stage):
     lat: Bounds
     lon: Bounds
     resolution: float
+    highest_latitude: float = 90.0
     available: Period
     missions: tuple[str, ...]
     representativeness_m: float
@@ -72,6 +78,7 @@ class StatisticsStage(Stage):
     lat: Bounds
     lon: Bounds
     resolution: float
+    highest_latitude: float = 90.0
     period: Period
     missions: tuple[str, ...]
 

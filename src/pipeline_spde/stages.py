@@ -20,6 +20,7 @@ from pipeline_spde.config import (
     DomainConfig,
     EnsembleConfig,
     FigureConfig,
+    Files,
     MapRequest,
     Periods,
     SpdeSolverConfig,
@@ -171,7 +172,7 @@ def learned_from(region: DomainConfig) -> Period | None:
     on, and may be short.
     """
     periods = region.periods
-    if region.source != "twin":
+    if not region.has_truth:
         return periods.validation
     return periods.train or periods.validation
 
@@ -181,12 +182,19 @@ def _data_tree(config: Config, region: DomainConfig, name: str) -> dict[str, Any
     periods = region.periods
     box = {"lat": region.lat, "lon": region.lon}
     cells = box | {"resolution": region.resolution}
+    if region.highest_latitude < 90:
+        cells["highest_latitude"] = region.highest_latitude
     mapped = {"source": region.source, "missions": region.missions}
     match name:
-        case "truth":
+        case "truth" if region.source == "twin":
             return cells | {"available": periods.available, "twin": config.twin}
+        case "truth":
+            ocean = {"ocean": config.ocean} if region.source == "spde" else {}
+            return cells | ocean | {"available": periods.available, "source": region.source}
         case "tracks":
             own = {"withheld": region.withheld, "observations": config.observations}
+            if region.quantity is not None:
+                own["quantity"] = region.quantity
             return box | mapped | own | {"available": periods.available}
         case "observations":
             share = config.observations.representativeness_m
@@ -207,7 +215,7 @@ def _fit_tree(config: Config, region: DomainConfig) -> dict[str, Any]:
 
 def first_guess_tree(config: Config, region: DomainConfig, task: str) -> dict[str, Any]:
     """Return the keys of the first guess: every period whose windows are trained on or mapped."""
-    simulated = region.source == "twin"  # on real tracks: `withheld_guess`
+    simulated = region.has_truth  # on real tracks: `withheld_guess`
     learns = simulated and (region.model_from is None or region.fine_tune_steps > 0)
     lead = Task(name=task).lead
     return {
@@ -386,17 +394,34 @@ def experiment_json(config: Config) -> str:
     return canonical(config.model_dump(mode="json"))
 
 
-def find_data(path: Path | None) -> Path:
-    """Return where a data file is: the path itself, or below $PIPELINE_SPDE_DATA.
+def find_files(given: Files | None) -> list[Path]:
+    """Return the files meant by a path, a folder, a pattern or a list of them.
 
-    A missing file is returned as given: the workflow then names it as missing input.
+    Each is looked up as it is, then below $PIPELINE_SPDE_DATA. A missing file is returned as given:
+    the workflow then names it as missing input.
+
+    Raises:
+        ValueError: no path is configured.
     """
-    if path is None:
-        raise ValueError("tracks_file: no path is configured")
-    folder = os.environ.get("PIPELINE_SPDE_DATA")
-    if not path.is_absolute() and not path.exists() and folder:
-        return Path(folder) / path
-    return path
+    if given is None:
+        raise ValueError("no path is configured (truth_file, tracks_file)")
+    found: list[Path] = []
+    for path in [given] if isinstance(given, Path) else given:
+        places = [path]
+        if not path.is_absolute() and (folder := os.environ.get("PIPELINE_SPDE_DATA")):
+            places.append(Path(folder) / path)
+        held = next((files for place in places if (files := _files_at(place))), places[-1:])
+        found += held
+    return found
+
+
+def _files_at(place: Path) -> list[Path]:
+    """Return the files at a path, in a folder or of a pattern, none where there are none."""
+    if place.is_dir():
+        return sorted(place.glob("*.nc"))
+    if place.exists():
+        return [place]
+    return sorted(place.parent.glob(place.name)) if place.parent.is_dir() else []
 
 
 def figure_names(config: Config) -> list[str]:
@@ -405,7 +430,7 @@ def figure_names(config: Config) -> list[str]:
     for name, domain in config.domains.items():
         if not domain.mapped:
             continue
-        simulated = domain.source == "twin"
+        simulated = domain.has_truth
         found += [f"{name}/coverage.png", f"{name}/tracks.png"]
         found += [f"{name}/truth.png"] if simulated else []
         found += [f"{name}/uncertainty.png"] if ensemble_tasks(config) else []

@@ -15,8 +15,9 @@ except ConfigError as error:
 RESULTS = stages.results_folder(CONFIG)  # for params, where <results> is not replaced
 MARKER = str(RESULTS / "tracking.json")  # where to track; made before the first job
 TRACKING = stages.tracking_json(CONFIG)
-SIMULATED = [name for name, domain in CONFIG.domains.items() if domain.source == "twin"]
-REAL = [name for name in CONFIG.domains if name not in SIMULATED]
+WITH_TRUTH = [name for name, domain in CONFIG.domains.items() if domain.has_truth]
+REAL = [name for name in CONFIG.domains if name not in WITH_TRUTH]
+OWN_FILES = [name for name, d in CONFIG.domains.items() if d.source != "twin"]
 TRAINED = [name for name, domain in CONFIG.domains.items() if domain.model_from is None]
 ZERO_SHOT = [
     n for n, d in CONFIG.domains.items() if d.model_from and not d.fine_tune_steps
@@ -24,7 +25,7 @@ ZERO_SHOT = [
 FINE_TUNED = [
     n
     for n, d in CONFIG.domains.items()
-    if d.model_from and d.fine_tune_steps and n in SIMULATED
+    if d.model_from and d.fine_tune_steps and n in WITH_TRUTH
 ]
 TRACK_TUNED = [name for name in REAL if CONFIG.domains[name].fine_tune_steps]
 SHARED = sharing.shared_files(CONFIG)  # file -> the one it is a copy of
@@ -50,29 +51,53 @@ def stage(name):
     return function
 
 
+def truth_source(wildcards):
+    """Return the files that hold the truth of a domain; a twin is simulated from nothing."""
+    domain = CONFIG.domains[wildcards.domain]
+    if domain.truth_file is None:
+        return {}
+    return {"files": [str(path) for path in stages.find_files(domain.truth_file)]}
+
+
 def tracks_source(wildcards):
-    """Return the file that the tracks come from: the simulated truth, or the real tracks."""
-    if wildcards.domain in SIMULATED:
+    """Return what the tracks come from: a truth that is sampled, or files of tracks."""
+    domain = CONFIG.domains[wildcards.domain]
+    if domain.tracks_file is None:
         return {"truth": f"<results>/data/{wildcards.domain}/truth.nc"}
-    return {"real": str(stages.find_data(CONFIG.domains[wildcards.domain].tracks_file))}
+    return {"files": [str(path) for path in stages.find_files(domain.tracks_file)]}
 
 
-def check_real_data():
-    """Refuse a missing or unusable file of real tracks before anything is planned."""
-    from pipeline_spde.data.sources import rads
+def coast_of(wildcards):
+    """Return the truth whose land is that of the domain; others have the package's or none."""
+    if CONFIG.domains[wildcards.domain].source != "files":
+        return {}
+    return truth_of(wildcards)
 
-    for name in REAL:
+
+def check_own_files():
+    """Refuse missing or unusable files of truth and tracks before anything is planned."""
+    from pipeline_spde.data import own_files
+
+    for name in OWN_FILES:
         domain = CONFIG.domains[name]
-        path = stages.find_data(domain.tracks_file)
-        where = f"domains.{name}.tracks_file"
-        if not path.is_file():
-            raise WorkflowError(
-                f"{where}: no file {path}; give its path, or set PIPELINE_SPDE_DATA to its folder"
+        for key in ("truth_file", "tracks_file"):
+            if getattr(domain, key) is None:
+                continue
+            where = f"domains.{name}.{key}"
+            paths = stages.find_files(getattr(domain, key))
+            missing = [path for path in paths if not path.is_file()]
+            if missing:
+                raise WorkflowError(
+                    f"{where}: no file {missing[0]}; give its path, or set PIPELINE_SPDE_DATA to "
+                    "its folder"
+                )
+            check = (
+                own_files.check_truth if key == "truth_file" else own_files.check_tracks
             )
-        try:
-            rads.check(path, domain)
-        except (ValueError, OSError) as error:
-            raise WorkflowError(f"{where}: {error}") from None
+            try:
+                check(paths, domain)
+            except (ValueError, OSError) as error:
+                raise WorkflowError(f"{where}: {error}") from None
 
 
 def check_disk():
@@ -85,7 +110,7 @@ def check_disk():
 
 def truth_of(wildcards):
     """Return the truth of a simulated domain; a real one has none."""
-    if wildcards.domain in SIMULATED:
+    if wildcards.domain in WITH_TRUTH:
         return {"truth": f"<results>/data/{wildcards.domain}/truth.nc"}
     return {}
 
@@ -186,6 +211,12 @@ def method_files(wildcards):
     return files | first_guess_of(wildcards.method)(wildcards)
 
 
+def topography_of(wildcards):
+    """Return the file of the mean topography of a domain, where it has one."""
+    file = CONFIG.domains[wildcards.domain].mdt_file
+    return {} if file is None else {"mdt": str(stages.find_files(file)[0])}
+
+
 def ensemble_inputs(wildcards):
     """Return what an ensemble is simulated from."""
     folder = f"<results>/models/{wildcards.domain}"
@@ -223,7 +254,7 @@ def curves_of(wildcards):
 def scored_against(wildcards):
     """Return what maps are scored against: the truth, or the tracks with the withheld mission."""
     return f"<results>/data/{wildcards.domain}/" + (
-        "truth.nc" if wildcards.domain in SIMULATED else "tracks.nc"
+        "truth.nc" if wildcards.domain in WITH_TRUTH else "tracks.nc"
     )
 
 
@@ -234,6 +265,19 @@ def options(**files):
         given = {name: getattr(input, name, "") for name in files}
         return " ".join(
             f"{files[name]} {quote(str(p))}" for name, p in given.items() if p
+        )
+
+    return function
+
+
+def all_options(**files):
+    """Return command-line options that are repeated for each of a job's inputs of a name."""
+
+    def function(wildcards, input):
+        return " ".join(
+            f"{option} {quote(str(path))}"
+            for name, option in files.items()
+            for path in (input.get(name) or [])
         )
 
     return function
@@ -279,7 +323,7 @@ def in_ensemble_tasks(folder):
 
 def judged_by(wildcards):
     """Return what errors and scores of a simulated domain are drawn from; a real one has none."""
-    if wildcards.domain not in SIMULATED:
+    if wildcards.domain not in WITH_TRUTH:
         return {}
     return {
         "truth": f"<results>/data/{wildcards.domain}/truth.nc",
@@ -332,8 +376,8 @@ def all_figures():
     return [f"<results>/figures/{name}" for name in stages.figure_names(CONFIG)]
 
 
-if REAL and workflow.is_main_process:  # not again in every job of a cluster
-    check_real_data()
+if OWN_FILES and workflow.is_main_process:  # not again in every job of a cluster
+    check_own_files()
 
 
 def shown_on_the_page():
@@ -343,7 +387,7 @@ def shown_on_the_page():
         shown += [
             f"<results>/data/{domain}/{name}.nc" for name in ("grid", "observations")
         ]
-        shown += [f"<results>/data/{domain}/truth.nc"] if domain in SIMULATED else []
+        shown += [f"<results>/data/{domain}/truth.nc"] if domain in WITH_TRUTH else []
         for task, methods in CONFIG.tasks.items():
             place = f"{domain}/{task}"
             shown += [f"<results>/maps/{place}/{method}.nc" for method in methods]

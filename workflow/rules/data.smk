@@ -1,7 +1,9 @@
-# The simulated truth, and the samples along real orbits.
+# The truth, simulated or from files, and the samples along real orbits or from files.
 
 
 rule truth:
+    input:
+        unpack(truth_source),
     output:
         truth="<results>/data/{domain}/truth.nc",
     log:
@@ -9,7 +11,7 @@ rule truth:
     benchmark:
         "<benchmarks>/truth/{domain}.tsv"
     wildcard_constraints:
-        domain=names(SIMULATED),
+        domain=names(WITH_TRUTH),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -19,9 +21,10 @@ rule truth:
     params:
         tracking=MARKER,
         config=stage("truth"),
+        files=all_options(files="--file"),
     shell:
         "python workflow/scripts/truth.py --config {params.config:q} --domain {wildcards.domain}"
-        " --output {output.truth:q} --tracking {params.tracking:q} --log {log:q}"
+        " {params.files} --output {output.truth:q} --tracking {params.tracking:q} --log {log:q}"
 
 
 rule tracks:
@@ -42,7 +45,8 @@ rule tracks:
     params:
         tracking=MARKER,
         config=stage("tracks"),
-        source=options(truth="--truth", real="--real"),
+        truth=options(truth="--truth"),
+        files=all_options(files="--file"),
     shell:
         "python workflow/scripts/tracks.py --config {params.config:q} --domain {wildcards.domain}"
-        " {params.source} --output {output.tracks:q} --tracking {params.tracking:q} --log {log:q}"
+        " {params.truth} {params.files} --output {output.tracks:q} --tracking {params.tracking:q} --log {log:q}"

@@ -12,7 +12,7 @@ rule calibrate:
     benchmark:
         "<benchmarks>/calibrate/{domain}.{task}.{method}.tsv"
     wildcard_constraints:
-        domain=names(SIMULATED),
+        domain=names(WITH_TRUTH),
         method=names([m for m in METHODS if METHODS[m].ensemble]),
     conda:
         "../../envs/cpu.yaml"

@@ -4,6 +4,7 @@
 rule maps:
     input:
         unpack(method_files),
+        unpack(topography_of),
         observations="<results>/data/{domain}/observations.nc",
         tracks="<results>/data/{domain}/tracks.nc",
         grid="<results>/data/{domain}/grid.nc",
@@ -23,7 +24,10 @@ rule maps:
         tracking=MARKER,
         config=stage("maps"),
         fitted=options(
-            tuning="--tuning", checkpoint="--checkpoint", first_guess="--first-guess"
+            tuning="--tuning",
+            checkpoint="--checkpoint",
+            first_guess="--first-guess",
+            mdt="--mdt",
         ),
     shell:
         "python workflow/scripts/maps.py --config {params.config:q} --domain {wildcards.domain}"

@@ -4,6 +4,7 @@
 
 rule observations:
     input:
+        unpack(coast_of),
         tracks="<results>/data/{domain}/tracks.nc",
     output:
         observations="<results>/data/{domain}/observations.nc",
@@ -21,9 +22,10 @@ rule observations:
     params:
         tracking=MARKER,
         config=stage("observations"),
+        truth=options(truth="--truth"),
     shell:
         "python workflow/scripts/observations.py --config {params.config:q}"
-        " --domain {wildcards.domain} --tracks {input.tracks:q} --output {output.observations:q}"
+        " --domain {wildcards.domain} {params.truth} --tracks {input.tracks:q} --output {output.observations:q}"
         " --coverage {output.coverage:q} --tracking {params.tracking:q} --log {log:q}"
 
 

@@ -76,7 +76,7 @@ rule leads:
     benchmark:
         "<benchmarks>/leads/{domain}.{task}.{method}.tsv"
     wildcard_constraints:
-        domain=names(SIMULATED),
+        domain=names(WITH_TRUTH),
     conda:
         "../../envs/cpu.yaml"
     threads: 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from pipeline_spde import io, methods, runtime
+from pipeline_spde.data.topography import add_topography
 from pipeline_spde.stages import MapsStage
 
 
@@ -18,6 +19,7 @@ def main(
     tuning: Path | None = None,
     checkpoint: Path | None = None,
     first_guess: Path | None = None,
+    mdt: Path | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
@@ -25,6 +27,7 @@ def main(
     stage = MapsStage.model_validate_json(config)
     fitted = {"tuning": tuning, "checkpoint": checkpoint, "first_guess": first_guess}
     inputs = {"observations": observations, "tracks": tracks, "grid": grid}
+    inputs |= {"mdt": mdt} if mdt else {}
     with runtime.stage_run(
         "maps",
         stage,
@@ -38,7 +41,7 @@ def main(
         seen, cells = io.read_domain(observations, tracks, grid)
         request = stage.request.model_copy(update=fitted)
         maps = methods.reconstruct(stage.method, seen, cells, stage.task, request)
-        io.write_maps(maps, output, run.provenance)
+        io.write_maps(add_topography(maps, mdt), output, run.provenance)
 
 
 if __name__ == "__main__":

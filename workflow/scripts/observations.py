@@ -1,10 +1,12 @@
 """Bin the samples of the mapped missions to daily cells with count, mask and error."""
 
+from pathlib import Path
+
 import typer
 
 from pipeline_spde import files, io, runtime
 from pipeline_spde.data import observe
-from pipeline_spde.data.domain import domain_grid
+from pipeline_spde.data.domain import stage_grid
 from pipeline_spde.fields import daily_stamps
 from pipeline_spde.stages import ObservationsStage
 
@@ -15,6 +17,7 @@ def main(
     tracks: runtime.FileOption,
     output: runtime.FileOption,
     coverage: runtime.FileOption,
+    truth: Path | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
@@ -24,20 +27,19 @@ def main(
         "observations",
         stage,
         outputs={"observations": output, "coverage": coverage},
-        inputs={"tracks": tracks},
+        inputs=runtime.named([], tracks=tracks, truth=truth),
         log=log,
         marker=tracking,
         title=f"Daily gridded observations of {', '.join(stage.missions)}, domain {domain}",
         wildcards={"domain": domain},
     ) as run:
-        grid = domain_grid(stage.lat, stage.lon, stage.resolution, stage.source)
+        grid = stage_grid(stage, truth)
         time = daily_stamps(stage.available.start, stage.available.end)
         samples = io.read_tracks(tracks).of_missions(stage.missions)
         cells = observe.bin_to_grid(samples, grid, time, stage.representativeness_m)
-        table = observe.coverage_table(cells, samples)
         runtime.logger.info("%s", observe.coverage_summary(cells))
         run.metrics["coverage_mean"] = float(cells.coverage().mean())
-        files.write_text(coverage, table.to_csv(index=False))
+        files.write_text(coverage, observe.coverage_table(cells, samples).to_csv(index=False))
         io.write_observations(cells, stage.missions, output, run.provenance)
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import typer
 
 from pipeline_spde import io, runtime
-from pipeline_spde.data import observe
-from pipeline_spde.data.sources import rads
+from pipeline_spde.data import observe, own_files
 from pipeline_spde.stages import TracksStage
 
 
@@ -15,27 +14,26 @@ def main(
     domain: runtime.DomainOption,
     output: runtime.FileOption,
     truth: Path | None = None,
-    real: Path | None = None,
+    file: list[Path] | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
     """Write the samples of all missions, mapped and withheld."""
     stage = TracksStage.model_validate_json(config)
-    source = {"truth": truth, "real": real}
     with runtime.stage_run(
         "tracks",
         stage,
         outputs={"tracks": output},
-        inputs={name: path for name, path in source.items() if path is not None},
+        inputs=runtime.named(file or [], truth=truth),
         log=log,
         marker=tracking,
         title=f"Along-track samples, domain {domain}",
         wildcards={"domain": domain},
     ) as run:
         missions = (*stage.missions, *stage.withheld)
-        if real is not None:
-            period = (stage.available.start, stage.available.end)
-            samples = rads.read(real, missions, stage.lat, stage.lon, period)
+        if file:
+            box = (stage.lat, stage.lon, stage.available)
+            samples = own_files.read_tracks(file, missions, *box, stage.quantity)
         else:
             ocean = io.read_maps(truth)
             samples = observe.simulate_tracks(ocean, missions, stage.observations, stage.seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from pipeline_spde import files, io, runtime
-from pipeline_spde.data.domain import domain_grid
+from pipeline_spde.data.domain import stage_grid
 from pipeline_spde.data.statistics import domain_statistics
 from pipeline_spde.stages import StatisticsStage
 
@@ -32,7 +32,7 @@ def main(
         title=f"Grid and training-period statistics, domain {domain}",
         wildcards={"domain": domain},
     ) as run:
-        cells = domain_grid(stage.lat, stage.lon, stage.resolution, stage.source)
+        cells = stage_grid(stage, truth)
         period = (stage.period.start, stage.period.end)
         true = io.read_maps(truth) if truth else None
         samples = None if truth else io.read_tracks(tracks).of_missions(stage.missions)

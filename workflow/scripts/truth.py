@@ -1,11 +1,11 @@
-"""Simulate the true ocean of a twin domain."""
+"""Make the true ocean of a domain: simulated, or read from files."""
+
+from pathlib import Path
 
 import typer
 
 from pipeline_spde import io, runtime
-from pipeline_spde.data import realism, twin
-from pipeline_spde.fields import daily_stamps
-from pipeline_spde.grids import Grid
+from pipeline_spde.data import realism, truth
 from pipeline_spde.stages import TruthStage
 
 
@@ -13,6 +13,7 @@ def main(
     config: runtime.ConfigOption,
     domain: runtime.DomainOption,
     output: runtime.FileOption,
+    file: list[Path] | None = None,
     tracking: runtime.TrackingOption = None,
     log: runtime.LogOption = None,
 ) -> None:
@@ -22,20 +23,17 @@ def main(
         "truth",
         stage,
         outputs={"truth": output},
-        inputs={},
+        inputs=runtime.named(file or []),
         log=log,
         marker=tracking,
-        title=f"Simulated sea surface height, domain {domain}",
+        title=f"True sea surface height, domain {domain}",
         wildcards={"domain": domain},
     ) as run:
-        grid = Grid.from_bounds(stage.lat, stage.lon, stage.resolution)
-        time = daily_stamps(stage.available.start, stage.available.end)
-        with runtime.progress_bar("simulating days") as progress:
-            truth = twin.simulate(grid, time, stage.twin, stage.seed, progress)
-        spacing = (float(grid.dx_km.mean()), grid.dy_km)
-        run.metrics |= realism.realism(truth.height, *spacing, latitude=float(grid.lat.mean()))
+        with runtime.progress_bar("days") as progress:
+            true = truth.make_truth(stage, file or [], progress)
+        run.metrics |= truth.describe(true)
         runtime.logger.info("%s", realism.describe(run.metrics))
-        io.write_maps(truth, output, run.provenance)
+        io.write_maps(true, output, run.provenance)
 
 
 if __name__ == "__main__":

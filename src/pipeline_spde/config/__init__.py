@@ -40,8 +40,10 @@ from pipeline_spde.config.networks import (
     UNetConfig,
     WithholdingConfig,
 )
+from pipeline_spde.config.ocean import SpdeOceanConfig
 from pipeline_spde.config.types import (
     Bounds,
+    Files,
     Fraction,
     Longitudes,
     MethodName,
@@ -69,6 +71,7 @@ __all__ = [
     "DomainConfig",
     "EnsembleConfig",
     "FigureConfig",
+    "Files",
     "FirstGuessConfig",
     "Fraction",
     "Longitudes",
@@ -87,6 +90,7 @@ __all__ = [
     "ProtocolName",
     "ReportConfig",
     "ScoreConfig",
+    "SpdeOceanConfig",
     "SpdeOiConfig",
     "SpdeSolverConfig",
     "StartName",
@@ -211,7 +215,9 @@ class Config(FrozenModel):
     tasks: dict[str, tuple[MethodName, ...]] = Field(default_factory=_default_tasks)
     """Task -> methods, in the order of tables and figures; an empty list drops a task."""
     twin: TwinConfig = TwinConfig()
-    """The simulated ocean."""
+    """The simulated ocean of source twin."""
+    ocean: SpdeOceanConfig = SpdeOceanConfig()
+    """The random ocean of source spde."""
     observations: ObservationConfig = ObservationConfig()
     """Noise and binning of observations."""
     oi: OiConfig = OiConfig()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,15 @@ from pipeline_spde.config.networks import (
     SpdeSolverConfig,
     TrainingConfig,
 )
-from pipeline_spde.config.types import Bounds, Longitudes, MissionName, PartName, Positive
+from pipeline_spde.config.types import (
+    Bounds,
+    Files,
+    Longitudes,
+    MissionName,
+    PartName,
+    Positive,
+    SourceName,
+)
 from pipeline_spde.periods import FrozenModel, Period
 
 
@@ -78,14 +86,18 @@ class ObservationConfig(FrozenModel):
 class DomainConfig(FrozenModel):
     """One region, its truth or real data, its observing system and its calendar."""
 
-    source: Literal["twin", "rads"] = "twin"
-    """Where the data come from."""
+    source: SourceName = "twin"
+    """twin: a simulated ocean; spde: a draw from the SPDE prior with parameters that vary over the
+    globe (ocean); files: a truth of your own (truth_file); tracks: real tracks and no
+    truth (tracks_file); rads: the same, an older name."""
     lat: Bounds = (32.0, 44.0)
     """South and north edge, degrees north."""
     lon: Longitudes = (-66.0, -54.0)
     """Degrees east on any circle; kept with the west in [-180, 180)."""
     resolution: Positive = 0.2
     """Cell size in degrees."""
+    highest_latitude: Annotated[float, Field(gt=0, le=90)] = 90.0
+    """Cells beyond it, north and south, are not mapped (sea ice)."""
     evaluation_margin: float = Field(1.0, ge=0)
     """Degrees cut off each side before scoring (the challenge scores 10°×10° of 12°×12°)."""
     periods: Periods = Periods()
@@ -101,9 +113,18 @@ class DomainConfig(FrozenModel):
     """Missions that are mapped."""
     withheld: tuple[MissionName, ...] = ()
     """Missions that only score the maps (real data); never mapped, never trained on."""
-    tracks_file: Path | None = None
-    """Real along-track file (source: rads). A relative path is looked up from the working folder,
+    truth_file: Files | None = None
+    """source files: the maps that are the truth, in any layout that `pipeline-spde inspect` knows:
+    a file, a folder, a pattern or a list. Relative paths are looked up from the working folder,
     then from $PIPELINE_SPDE_DATA."""
+    tracks_file: Files | None = None
+    """Samples along tracks, given as `truth_file` is. source files: null simulates them along the
+    orbits of `missions`."""
+    mdt_file: Path | None = None
+    """Mean dynamic topography (variable mdt): maps of anomalies get the absolute topography `adt`
+    beside them. Looked up as `truth_file` is."""
+    quantity: Literal["ssh", "sla", "adt"] | None = None
+    """What heights of tracks are read as, where their layout has a choice; null: its default."""
     data_from: str | None = None
     """Name of the domain whose ocean, observations and baselines these are: the same data under
     another network. All keys but those of the network are taken over from it."""
@@ -139,6 +160,11 @@ class DomainConfig(FrozenModel):
     training: TrainingConfig | None = None
     """As `training` of the experiment."""
 
+    @property
+    def has_truth(self) -> bool:
+        """True where maps are scored against a truth, False on real tracks."""
+        return self.source in ("twin", "spde", "files")
+
     @model_validator(mode="after")
     def _consistent(self) -> DomainConfig:
         if self.lat[0] < -90 or self.lat[1] > 90:
@@ -160,18 +186,32 @@ class DomainConfig(FrozenModel):
             raise ValueError(f"withheld: {both} are also in missions; a mission is one or other")
         if not self.missions:
             raise ValueError("missions: name at least one")
-        if self.source == "twin" and self.withheld:
+        if self.has_truth and self.withheld:
             raise ValueError(
-                "withheld: a twin is scored against its truth; leave this for real data"
+                f"withheld: source {self.source} is scored against its truth; leave this for tracks"
             )
         if len(set(self.missions)) != len(self.missions):
             raise ValueError(f"missions: one is named twice in {list(self.missions)}")
-        if self.source == "rads" and self.tracks_file is None:
-            raise ValueError("tracks_file: source rads needs the path of the along-track file")
-        if self.source == "rads" and not self.withheld:
-            raise ValueError("withheld: source rads has no truth; name the mission that scores")
-        if self.source == "rads" and self.model_from is None:
-            raise ValueError("model_from: source rads has no truth to train on; name a twin domain")
+        if (self.source == "files") != (self.truth_file is not None):
+            raise ValueError("truth_file: source files needs it, no other source has one")
+        if self.source in ("twin", "spde") and self.tracks_file is not None:
+            raise ValueError(
+                f"tracks_file: source {self.source} simulates its tracks; use files or tracks"
+            )
+        if "gridded" in self.missions and (self.tracks_file is None or len(self.missions) > 1):
+            raise ValueError("missions: gridded stands for all samples of a tracks_file, alone")
+        if not self.has_truth and self.tracks_file is None:
+            raise ValueError(
+                f"tracks_file: source {self.source} needs the path of the along-track file"
+            )
+        if not self.has_truth and not self.withheld:
+            raise ValueError(
+                f"withheld: source {self.source} has no truth; name the mission that scores"
+            )
+        if not self.has_truth and self.model_from is None:
+            raise ValueError(
+                f"model_from: source {self.source} has no truth to train on; name a domain that has"
+            )
         if self.fine_tune_steps and self.model_from is None:
             raise ValueError("fine_tune_steps: nothing to fine-tune; name a domain in model_from")
         if self.frozen and not self.fine_tune_steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -23,7 +24,11 @@ MissionName = Literal[
     "jason3",
     "swot_nadir",
     "swot_karin",
+    "gridded",
 ]
+"""Altimeters; gridded: what a publisher has put into daily cells himself (tracks_file)."""
+SourceName = Literal["twin", "spde", "files", "tracks", "rads"]
+Files = Path | tuple[Path, ...]
 PartName = Literal["prior", "gradient", "observation", "theta", "encoder", "decoder", "output"]
 """Parts of the networks that a fine-tuning may keep as they are (`networks.PARTS`)."""
 ThetaName = Literal["sigma", "decorrelation_time", "mean_range", "anisotropy", "currents"]

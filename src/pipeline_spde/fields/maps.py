@@ -57,6 +57,8 @@ class Maps:
         std: standard deviation of the error of `height` in m, or None, shape (time, lat, lon).
         parameters: fields of the prior that the method estimated, by a name of `PARAMETERS`, each
             (time, lat, lon), or None.
+        mean_topography: mean dynamic topography in m, NaN where unknown, shape (lat, lon), or
+            None: maps of anomalies are written with their sum, `adt`.
     """
 
     time: NDArray[np.datetime64]
@@ -65,6 +67,7 @@ class Maps:
     quantity: Quantity
     std: NDArray[np.float32] | None = None
     parameters: Mapping[str, NDArray[np.float32]] | None = None
+    mean_topography: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.quantity not in QUANTITIES:
@@ -117,6 +120,8 @@ class Maps:
             attrs = {"units": "m", "long_name": f"standard deviation of the error of {name}"}
             data[f"{self.quantity}_std"] = (dims, self.std, attrs)
             data[self.quantity].attrs["ancillary_variables"] = f"{self.quantity}_std"
+        if self.mean_topography is not None:
+            data["adt"] = (dims, self.height + self.mean_topography, height_attrs("adt"))
         for name, field in (self.parameters or {}).items():
             units, long_name = PARAMETERS[name]
             data[name] = (dims, field, {"units": units, "long_name": long_name})

@@ -290,7 +290,12 @@ class Source:
 
     def read(self, path: str | Path | Sequence[str | Path], **options: Any) -> Any:
         """Return what a file, a folder or several hold; options and errors are the reader's."""
-        return self._function(self.reader)(path, **options)
+        return self.function(path, **options)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The reader."""
+        return self._function(self.reader)
 
     def owns(self, header: Any) -> bool:
         """Return True when a file with this `opening.Header` belongs to the data set."""

@@ -90,7 +90,8 @@ def read_reference(
     Raises:
         FileNotFoundError, DataError, ValueError: as in `gridded.read_maps`.
     """
-    files = list_files(path, "*_SSH.nc") if Path(str(path)).is_dir() else list_files(path)
+    folder = isinstance(path, str | Path) and Path(path).is_dir()
+    files = list_files(path, "*_SSH.nc") if folder else list_files(path)
     return read_maps(files, _REFERENCE, Selection(lat, lon, period), every)
 
 

@@ -7,7 +7,7 @@ the codes 0 CryoSat-2, 1 Jason-3, 2 SARAL, 3 Sentinel-3A.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,9 @@ from pipeline_spde.data.sources import (
     to_metres,
 )
 from pipeline_spde.data.sources.opening import Header, load_decoded
+from pipeline_spde.data.sources.presence import require_samples
 from pipeline_spde.fields import Day, Tracks
 from pipeline_spde.files import DataError
-from pipeline_spde.periods import Period
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,6 @@ MISSION_CODES = {"cryosat2": 0, "jason3": 1, "saral": 2, "sentinel3a": 3}
 # One anomaly in a hundred exceeds 0.5 m in the North Atlantic; noise alone makes that 5 cm.
 PLAUSIBLE_SLA_M = (0.01, 3.0)
 _VARIABLES = ("time", "lat", "lon", "sla", "mission")
-# One altimeter alone meets a box of ten degrees every two days or so.
-_UNSEEN_DAYS = 7
-
-Days = NDArray[np.datetime64]
 
 
 def is_tracks(header: Header) -> bool:
@@ -115,7 +111,7 @@ def check(path: str | Path, domain: DomainConfig) -> None:
         FileNotFoundError, DataError, ValueError: as in `read`.
         DataError: samples are missing where the domain needs them.
     """
-    path, periods, available = Path(path), domain.periods, domain.periods.available
+    path, available = Path(path), domain.periods.available
     missions = (*domain.missions, *domain.withheld)
     _check_request(missions, error_m=1.0)
     columns = _complete_samples(path, missions)
@@ -126,39 +122,7 @@ def check(path: str | Path, domain: DomainConfig) -> None:
     seen = {
         name: np.unique(days[columns["mission"][held] == MISSION_CODES[name]]) for name in missions
     }
-    for name in domain.missions:
-        _days_in({name: seen[name]}, available, "available", path)
-    for name in domain.withheld:
-        _days_in({name: seen[name]}, periods.evaluation, "evaluation", path)
-    mapped: dict[str, Days] = {name: seen[name] for name in domain.missions}
-    for key in ("evaluation", "validation", "train"):
-        if (period := getattr(periods, key)) is not None:
-            _require_ends(mapped, period, key, path)
-
-
-def _days_in(seen: Mapping[str, Days], period: Period, key: str, path: Path) -> Days:
-    """Return the days of a period on which some mission has samples; refuse none."""
-    days = np.unique(np.concatenate(list(seen.values())))
-    inside = days[(days >= np.datetime64(period.start)) & (days <= np.datetime64(period.end))]
-    if inside.size == 0:
-        found = f"only from {days[0]} to {days[-1]}" if days.size else "none at all"
-        raise DataError(
-            f"{path}: no sample of {', '.join(seen)} in the box in periods.{key} ({period}), "
-            f"{found}: choose other missions, days or box, or a file that holds them"
-        )
-    return inside
-
-
-def _require_ends(seen: Mapping[str, Days], period: Period, key: str, path: Path) -> None:
-    """Refuse samples that leave more than `_UNSEEN_DAYS` days at an end of a period unseen."""
-    days = _days_in(seen, period, key, path)
-    late = (days[0] - np.datetime64(period.start)).astype(int)
-    early = (np.datetime64(period.end) - days[-1]).astype(int)
-    if max(late, early) > _UNSEEN_DAYS:
-        raise DataError(
-            f"{path}: the samples of {', '.join(seen)} in the box run from {days[0]} to "
-            f"{days[-1]} only, periods.{key} is {period}: get the missing days or shorten it"
-        )
+    require_samples(seen, domain, path)
 
 
 def _check_request(missions: Sequence[str], error_m: float) -> None:
