@@ -2,6 +2,7 @@
 # make report  the report and the score table, and what is missing for them
 # make test    set up, run the whole test suite
 # make fast    the tests of daily use (under 3 minutes)
+# make test-slurm   runs of the tiny experiment on a real one-node Slurm (root, slurm-wlm, munge)
 # make lint    ruff, mypy, snakefmt, snakemake --lint, codespell
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ OVERLAY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile "$(CONFIG)")
 # a killed run leaves Snakemake's lock behind; whoever holds this one may clear it
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock -n -E 75 .snakemake-run.lock)
 
-.PHONY: run test fast lint report clean
+.PHONY: run test test-slurm fast lint report clean
 
 run: $(READY)
 	@$(ONE_AT_A_TIME) sh -c '$(SNAKEMAKE) --unlock $(OVERLAY) >/dev/null 2>&1; $(SNAKEMAKE) --cores $(CORES) $(OVERLAY)'
@@ -29,6 +30,9 @@ test: $(READY)
 
 fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
+
+test-slurm: $(READY)
+	PIPELINE_SPDE_SLURM=1 $(BIN)/python -m pytest tests/slurm -v
 
 lint: $(READY)
 	$(BIN)/ruff check .

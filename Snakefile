@@ -54,6 +54,12 @@ onstart:
     )
 
 
+# A job that a scheduler has ended: what to do is said last, where it is read.
+onerror:
+    for advice in remedies(Path(log), Path("logs", "slurm")):
+        print(advice)
+
+
 localrules:
     all,
 

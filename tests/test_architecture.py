@@ -41,6 +41,7 @@ FLOORS = {
     "theta_days": 4,
     "inspection": 4,
     "report": 4,
+    "transfer_table": 4,
     "verification": 4.5,
     "baselines": 4,
     "networks": 4.25,

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline_spde import disk, sharing, stages
 from pipeline_spde.config import ConfigError, load
+from pipeline_spde.machine.remedies import remedies
 from pipeline_spde.methods import METHODS, tuning_task
 
 try:
@@ -28,6 +29,9 @@ FINE_TUNED = [
     if d.model_from and d.fine_tune_steps and n in WITH_TRUTH
 ]
 TRACK_TUNED = [name for name in REAL if CONFIG.domains[name].fine_tune_steps]
+TRANSFER = stages.TransferTableStage.model_validate_json(
+    stages.stage_json(CONFIG, "transfer_table")
+)
 SHARED = sharing.shared_files(CONFIG)  # file -> the one it is a copy of
 MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
@@ -115,6 +119,15 @@ def truth_of(wildcards):
     return {}
 
 
+def more(amount):
+    """Return a resource that grows with the attempts: a job that was killed for it gets more."""
+
+    def function(wildcards, attempt):
+        return amount * attempt
+
+    return function
+
+
 def training_gpus():
     """Return the GPUs of a training: one for each process, none where it runs on the CPU."""
     return 0 if CONFIG.training.accelerator == "cpu" else CONFIG.training.devices
@@ -185,7 +198,7 @@ def share_stage(wildcards):
 
 
 def transfer_files(wildcards):
-    """Return what the table of transfer gathers: scores, training curves, benchmarks."""
+    """Return what the table of transfer gathers: scores and training curves."""
     rows = TRANSFER.rows
     jobs = sorted({job for row in rows for job in (*row.trainings, *row.before)})
     scored = [(row.domain, row.task, row.method) for row in rows]
@@ -193,7 +206,6 @@ def transfer_files(wildcards):
     return {
         "scores": [f"<results>/scores/{'/'.join(place)}.json" for place in scored],
         "curves": [f"<results>/models/{j.domain}/{j.task}/{j.curve}" for j in jobs],
-        "benchmarks": [f"<benchmarks>/{j.rule}/{j.domain}.{j.task}.tsv" for j in jobs],
     }
 
 

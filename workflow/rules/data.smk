@@ -16,8 +16,8 @@ rule truth:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=more(2000),
+        runtime=more(60),
     params:
         tracking=MARKER,
         config=stage("truth"),
@@ -40,8 +40,8 @@ rule tracks:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=more(3000),
+        runtime=more(60),
     params:
         tracking=MARKER,
         config=stage("tracks"),

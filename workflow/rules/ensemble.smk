@@ -18,8 +18,8 @@ rule calibrate:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=more(6000),
+        runtime=more(4 * 60),
     params:
         tracking=MARKER,
         config=stage("calibrate"),
@@ -53,8 +53,8 @@ rule calibrate_on_tracks:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=more(6000),
+        runtime=more(4 * 60),
     params:
         tracking=MARKER,
         config=stage("calibrate_tracks"),
@@ -82,8 +82,8 @@ rule ensemble:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=more(6000),
+        runtime=more(4 * 60),
     params:
         tracking=MARKER,
         config=stage("ensemble"),

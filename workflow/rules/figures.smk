@@ -21,8 +21,8 @@ rule figure_truth:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -58,8 +58,8 @@ rule figure_coverage:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -94,8 +94,8 @@ rule figure_maps:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -131,8 +131,8 @@ rule figure_speed:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -168,8 +168,8 @@ rule figure_std:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -203,8 +203,8 @@ rule figure_parameters:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -233,8 +233,8 @@ rule figure_animation:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -265,8 +265,8 @@ rule figure_series:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -307,8 +307,8 @@ rule figure_spectra:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         scores=str(RESULTS / "scores" / "{domain}" / "{task}"),
@@ -343,8 +343,8 @@ rule figure_training:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -378,8 +378,8 @@ rule figure_uncertainty:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         judged=options(truth="--truth", coverage="--coverage"),
@@ -413,8 +413,8 @@ rule figure_theta:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -448,8 +448,8 @@ rule figure_members:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -484,8 +484,8 @@ rule figure_ensemble:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
         truth=options(truth="--truth"),
@@ -519,8 +519,8 @@ rule figure_leads:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:
@@ -553,8 +553,8 @@ rule figure_calibration:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         config=stage("figures"),
     shell:

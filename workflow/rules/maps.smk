@@ -18,8 +18,8 @@ rule maps:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=more(4000),
+        runtime=more(120),
     params:
         tracking=MARKER,
         config=stage("maps"),

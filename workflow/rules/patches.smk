@@ -17,8 +17,8 @@ rule observations:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=more(3000),
+        runtime=more(60),
     params:
         tracking=MARKER,
         config=stage("observations"),
@@ -44,8 +44,8 @@ rule statistics:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
         tracking=MARKER,
         config=stage("statistics"),

@@ -17,8 +17,8 @@ rule report:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=more(4000),
+        runtime=more(30),
     params:
         config=stages.stage_json(CONFIG, "report"),
         folder=subpath(output.page, parent=True),

@@ -18,8 +18,8 @@ rule scores:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=more(4000),
+        runtime=more(60),
     params:
         tracking=MARKER,
         config=stage("scores"),
@@ -51,8 +51,8 @@ rule tables:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
         tracking=MARKER,
         config=stages.stage_json(CONFIG, "tables"),
@@ -81,8 +81,8 @@ rule leads:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=120,
+        mem_mb=more(6000),
+        runtime=more(120),
     params:
         tracking=MARKER,
         config=stage("leads"),

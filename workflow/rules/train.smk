@@ -17,8 +17,8 @@ rule tune:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=more(3000),
+        runtime=more(60),
     params:
         tracking=MARKER,
         config=stage("tune"),
@@ -46,8 +46,8 @@ rule fit_spde:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=120,
+        mem_mb=more(6000),
+        runtime=more(120),
     params:
         tracking=MARKER,
         config=stage("fit"),
@@ -76,8 +76,8 @@ rule first_guess:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=more(6000),
+        runtime=more(4 * 60),
     params:
         tracking=MARKER,
         config=stage("first_guess"),
@@ -111,8 +111,8 @@ rule train:
     threads: training_threads()
     resources:
         gpu=training_gpus(),
-        mem_mb=6000 * CONFIG.training.devices,
-        runtime=24 * 60,
+        mem_mb=more(6000 * CONFIG.training.devices),
+        runtime=more(24 * 60),
     params:
         tracking=MARKER,
         config=stage("train"),

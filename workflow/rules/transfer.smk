@@ -59,8 +59,8 @@ rule fine_tune:
     threads: training_threads()
     resources:
         gpu=training_gpus(),
-        mem_mb=6000 * CONFIG.training.devices,
-        runtime=24 * 60,
+        mem_mb=more(6000 * CONFIG.training.devices),
+        runtime=more(24 * 60),
     params:
         tracking=MARKER,
         config=stage("transfer"),
@@ -150,8 +150,8 @@ rule withheld_guess:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=4 * 60,
+        mem_mb=more(6000),
+        runtime=more(4 * 60),
     params:
         tracking=MARKER,
         config=stage("withheld_guess"),
@@ -183,8 +183,8 @@ rule fine_tune_on_tracks:
     threads: training_threads()
     resources:
         gpu=training_gpus(),
-        mem_mb=6000 * CONFIG.training.devices,
-        runtime=24 * 60,
+        mem_mb=more(6000 * CONFIG.training.devices),
+        runtime=more(24 * 60),
     params:
         tracking=MARKER,
         config=stage("tracks_tuning"),
@@ -239,3 +239,68 @@ use rule fine_tune_on_tracks as fine_tune_spde_on_tracks with:
         config=stage("tracks_tuning_spde"),
         guess=options(withheld_guess="--withheld-guess"),
         work=str(RESULTS / "work" / "{domain}.{task}.spde"),
+
+
+rule share:
+    input:
+        source=lambda wildcards: f"<results>/{SHARED[wildcards.shared]}",
+    output:
+        file="<results>/{shared}",
+    log:
+        "<logs>/share/{shared}.log",
+    wildcard_constraints:
+        shared=names([re.escape(file) for file in SHARED]),
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        tracking=MARKER,
+        config=share_stage,
+        domain=lambda wildcards: wildcards.shared.split("/")[1],
+    shell:
+        "python workflow/scripts/share.py --config {params.config:q} --domain {params.domain}"
+        " --source {input.source:q} --output {output.file:q}"
+        " --tracking {params.tracking:q} --log {log:q}"
+
+
+# what is shared is not made a second time
+ruleorder: share > truth
+ruleorder: share > tracks
+ruleorder: share > observations
+ruleorder: share > statistics
+ruleorder: share > tune
+ruleorder: share > fit_spde
+ruleorder: share > first_guess
+ruleorder: share > maps
+
+
+rule transfer_table:
+    input:
+        unpack(transfer_files),
+    output:
+        table="<results>/tables/transfer.md",
+        csv="<results>/tables/transfer.csv",
+        figure=report(
+            "<results>/figures/transfer.png",
+            caption="../report/transfer.rst",
+            category="Transfer",
+            labels={"figure": "networks from elsewhere"},
+        ),
+    log:
+        "<logs>/transfer_table.log",
+    benchmark:
+        "<benchmarks>/transfer_table.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(30),
+    params:
+        tracking=MARKER,
+        config=stages.stage_json(CONFIG, "transfer_table"),
+        results=str(RESULTS),
+    shell:
+        "python workflow/scripts/transfer_table.py --config {params.config:q}"
+        " --results {params.results:q} --table {output.table:q} --figure {output.figure:q}"
+        " --tracking {params.tracking:q} --log {log:q}"

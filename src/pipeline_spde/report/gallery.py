@@ -32,6 +32,7 @@ class Kind(NamedTuple):
 
 CATEGORIES = ("Scores", "Maps", "Training and prior", "Ocean and observations", "Other")
 KINDS = {
+    "transfer": Kind("Scores", "networks from elsewhere", "transfer.rst"),
     "series": Kind("Scores", "daily scores", "series.rst"),
     "contours": Kind("Scores", "resolved scales", "spectra.rst"),
     "psd": Kind("Scores", "spectra", "spectra.rst"),
