@@ -42,6 +42,7 @@ include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/audit.smk"
 
 
 # Before the first job: is there room for the results? Then one process opens the tracking store

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline_spde import __version__
+from pipeline_spde.commands.audit import audit
 from pipeline_spde.commands.doctor import doctor
 from pipeline_spde.commands.download import download
 from pipeline_spde.commands.inspect import inspect
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
 )
+app.command()(audit)
 app.command()(doctor)
 app.command()(download)
 app.command()(inspect)

@@ -80,13 +80,10 @@ def test_resources_partition_and_gpu_come_from_the_profile(checkout):
     )  # fmt: skip
     assert done.returncode == 0, text_of(done)[-4000:]
     shown = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--format=%P|%m|%l|%b|%j"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert any(
-        line.startswith("gpu|700M|7:00|") and "gpu" in line.split("|")[3]
-        for line in shown.splitlines()
-    ), shown
+        ["scontrol", "show", "jobs", "--oneliner"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()  # fmt: skip
+    asked = ("Partition=gpu ", "TimeLimit=00:07:00", "MinMemoryNode=700M", "gpu:1")
+    assert any(all(part in line for part in asked) for line in shown), shown
 
 
 def test_a_job_killed_for_memory_is_retried_with_more(checkout):

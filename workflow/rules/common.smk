@@ -1,4 +1,7 @@
 # What the rules share: the validated configuration and small functions from it to paths.
+import os
+import re
+from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
@@ -34,6 +37,7 @@ TRANSFER = stages.TransferTableStage.model_validate_json(
 )
 SHARED = sharing.shared_files(CONFIG)  # file -> the one it is a copy of
 MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
+DATA_FOLDER = os.environ.get("PIPELINE_SPDE_DATA", "data")  # what `download` fills
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
 
 
@@ -102,6 +106,13 @@ def check_own_files():
                 check(paths, domain)
             except (ValueError, OSError) as error:
                 raise WorkflowError(f"{where}: {error}") from None
+
+
+def published_files(wildcards):
+    """Return the published maps that are on disk, and what they are scored against."""
+    from pipeline_spde.verification import audit
+
+    return [str(path) for path in audit.files_on_disk(Path(DATA_FOLDER))]
 
 
 def check_disk():

@@ -99,7 +99,7 @@ def fit(
     scan = ListScan(rmse, with_amplitude(first, grid, config.tuning_shortest_km))
     times = [first.decorrelation_time_days * factor for factor in config.time_factors]
     scan.choose("advection", config.advection_shares, _SHARES)
-    scan.choose("decorrelation_time_days", times, FitBounds().decorrelation_time_days)
+    scan.choose("decorrelation_time_days", times, config.decorrelation_days)
     scan.choose("representativeness_m", config.representativeness_m, _REPRESENTATIVENESS_M)
     # the prior of the chosen time, in the basis of the maps
     best = with_amplitude(scan.best, grid, config.shortest_km)
@@ -153,6 +153,11 @@ def stationary_fit(
         empirical_correlation(value, observed, sigma, _LAGS, grid, noise_variance=variance),
         noise_order=config.noise_order,
         cell_km=(grid.dy_km, float(grid.dx_km.mean())),
+        bounds=FitBounds(
+            range_km=config.range_km,
+            decorrelation_time_days=config.decorrelation_days,
+            noise_length_km=config.noise_length_km,
+        ),
     )
     logger.info("spde_oi: moments of %s: %s", learning, found)
     return found, sigma

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline_spde.config.types import Fraction, Positive
+from pipeline_spde.config.types import Bounds, Fraction, Positive
 from pipeline_spde.periods import FrozenModel
 
 
@@ -55,6 +55,13 @@ class SpdeOiConfig(FrozenModel):
     """Order of the filter that makes the driving noise smooth."""
     sigma_smoothing_cells: Positive = 2.5
     """Width of the smoothing of the local variance of the learning period, in cells."""
+    range_km: Bounds = (40.0, 1000.0)
+    """Limits of the range that fits the moments. Of few weeks of sparse tracks moments tell little
+    of the largest scales and longest times: narrow them to what the ocean is known to have."""
+    decorrelation_days: Bounds = (1.0, 100.0)
+    """Limits of the decorrelation time that fits the moments."""
+    noise_length_km: Bounds = (5.0, 150.0)
+    """Limits of the smoothness of the noise that fits the moments."""
     advection_shares: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.5, 1.0)
     """Candidates: share of the low-passed geostrophic current that carries anomalies; 0: none."""
     time_factors: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 3.0)

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline_spde import io
 from pipeline_spde.data.sources import SOURCES
 from pipeline_spde.data.sources.opening import read_header
-from pipeline_spde.fields import Quantity, Tracks
+from pipeline_spde.fields import Day, Quantity, Tracks
 from pipeline_spde.files import DataError
 from pipeline_spde.verification.gridded import MapFiles, expanded
 
@@ -35,6 +35,7 @@ class TrackRequest:
         files: a file, a folder, a pattern, or several.
         missions: names; empty: all.
         variable: the heights; None: the one that is found.
+        period: first and last day; None: those of the maps.
         sigma_m: standard deviation of the measurements' error in m; None: that of the file, or
             what the reader of the data set assumes.
     """
@@ -43,6 +44,7 @@ class TrackRequest:
     missions: Sequence[str] = ()
     variable: str | None = None
     sigma_m: float | None = None
+    period: tuple[Day, Day] | None = None
 
 
 def read_samples(request: TrackRequest, maps: MapFiles) -> tuple[Tracks, list[Path], str]:
@@ -66,6 +68,8 @@ def read_samples(request: TrackRequest, maps: MapFiles) -> tuple[Tracks, list[Pa
             )
         given = paths[0] if len(paths) == 1 else paths
         tracks = SOURCES[source].read(given, **_told(source, request, maps))
+    if request.period is not None:
+        tracks = tracks.between(*request.period)
     if not len(tracks):
         raise DataError(f"{paths[0]}: no measurement of these missions in the maps' period")
     if request.sigma_m is not None:
