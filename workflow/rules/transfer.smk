@@ -299,7 +299,7 @@ rule transfer_table:
     params:
         tracking=MARKER,
         config=stages.stage_json(CONFIG, "transfer_table"),
-        results=str(RESULTS),
+        results=subpath(output.table, ancestor=2),
     shell:
         "python workflow/scripts/transfer_table.py --config {params.config:q}"
         " --results {params.results:q} --table {output.table:q} --figure {output.figure:q}"

@@ -27,12 +27,11 @@ def main(
     stage = MapsStage.model_validate_json(config)
     fitted = {"tuning": tuning, "checkpoint": checkpoint, "first_guess": first_guess}
     inputs = {"observations": observations, "tracks": tracks, "grid": grid}
-    inputs |= {"mdt": mdt} if mdt else {}
     with runtime.stage_run(
         "maps",
         stage,
         outputs={"maps": output},
-        inputs=inputs | {name: path for name, path in fitted.items() if path},
+        inputs=runtime.named([], **inputs, **fitted, mdt=mdt),
         log=log,
         marker=tracking,
         title=f"Maps by {stage.method}, task {stage.task.name}, domain {domain}",

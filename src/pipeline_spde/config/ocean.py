@@ -97,6 +97,7 @@ class SpdeOceanConfig(FrozenModel):
     currents: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], CurrentConfig] = Field(
         default_factory=default_currents
     )
+    """Name -> where eddies are energetic."""
     polar_range_km: Positive = 50.0
     """Range that the law below tends to at high latitudes, km."""
     tropical_range_km: Positive = 300.0
