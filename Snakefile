@@ -41,6 +41,7 @@ include: "workflow/rules/maps.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/regions.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/audit.smk"
 
@@ -57,7 +58,7 @@ onstart:
 
 # A job that a scheduler has ended: what to do is said last, where it is read.
 onerror:
-    for advice in remedies(Path(log), Path("logs", "slurm")):
+    for advice in remedies(log, "logs/slurm"):
         print(advice)
 
 

@@ -42,6 +42,7 @@ FLOORS = {
     "inspection": 4,
     "report": 4,
     "transfer_table": 4,
+    "regional_table": 4,
     "verification": 4.5,
     "baselines": 4,
     "networks": 4.25,

@@ -42,7 +42,7 @@ class TruthStage(Stage):
     available: Period
     highest_latitude: float = 90.0
     twin: TwinConfig = TwinConfig()
-    ocean: SpdeOceanConfig = SpdeOceanConfig()
+    ocean: SpdeOceanConfig | None = None
 
 
 class TracksStage(Stage):
@@ -274,4 +274,12 @@ class FiguresStage(Stage):
     lon: Bounds
     period: Period
     margin: float
+    dpi: int
+
+
+class GlobeStage(Stage):
+    """Draw the gradient of the sea surface of a domain with its regions enlarged."""
+
+    day: date
+    regions: dict[str, tuple[Bounds, Bounds]]
     dpi: int

@@ -8,7 +8,7 @@ and what follows be made again.
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from pipeline_spde.stage_models import (
     FiguresStage,
     FirstGuessStage,
     FitStage,
+    GlobeStage,
     LeadsStage,
     MapsStage,
     ObservationsStage,
@@ -85,6 +86,7 @@ STAGES: dict[str, type[Stage]] = {
     "tables": TablesStage,
     "report": ReportStage,
     "figures": FiguresStage,
+    "globe": GlobeStage,
 }
 
 
@@ -128,6 +130,10 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
         return _data_tree(config, region, name)
     if name == "share":
         return {"data_from": region.data_from}
+    if name == "globe":
+        period, dpi = region.periods.evaluation, config.figures.dpi
+        day = period.start + timedelta(days=period.days // 2)
+        return {"day": day, "regions": config.scores.regions, "dpi": dpi}
     own = {"task": {"name": task}}
     match name:
         case "tune":
@@ -437,6 +443,7 @@ def figure_names(config: Config) -> list[str]:
         for task, methods in config.tasks.items():
             kinds = ["maps", "series", *(["speed"] if task == "mapping" else [])]
             kinds += ["contours", "psd"] if simulated else []
+            kinds += ["regions", "globe"] if simulated and config.scores.regions else []
             kinds += ["std"] if {"oi_tuned", "spde_oi"} & set(methods) else []
             spread = {"oi_tuned", "spde_oi", "4dvarnet_spde"} & set(methods)
             kinds += ["calibration"] if spread else []

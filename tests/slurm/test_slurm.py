@@ -89,7 +89,7 @@ def test_resources_partition_and_gpu_come_from_the_profile(checkout):
 def test_a_job_killed_for_memory_is_retried_with_more(checkout):
     done = snakemake(
         checkout, f"{DATA}/truth.nc", *SLURM, *TINY,
-        "--set-resources", "truth:mem_mb=120*attempt",
+        "--set-resources", "truth:mem_mb=220*attempt",
     )  # fmt: skip
     text = text_of(done)
     assert done.returncode == 0, text[-4000:]

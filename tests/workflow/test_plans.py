@@ -31,7 +31,17 @@ LONGER_SCRIPTS = {
     "train.py": 67,
     "train_on_tracks.py": 49,
 }
-RULE_FILES = ("data", "patches", "train", "transfer", "ensemble", "scores", "figures", "report", "audit")
+RULE_FILES = (
+    "data",
+    "patches",
+    "train",
+    "transfer",
+    "ensemble",
+    "scores",
+    "figures",
+    "report",
+    "audit",
+)
 
 
 def real_tracks() -> xr.Dataset:

@@ -394,6 +394,21 @@ def leads_of(wildcards):
     return [f"{folder}/{method}.csv" for method in CONFIG.tasks[wildcards.task]]
 
 
+def scores_with_regions():
+    """Return the score files that hold scores by region: those of domains with a truth."""
+    return [path for path in all_scores() if path.split("/")[2] in WITH_TRUTH]
+
+
+def region_figures():
+    """Return the figures of the scores by region."""
+    return [
+        f"<results>/figures/{domain}/{task}/regions.png"
+        for domain in MAPPED
+        for task in CONFIG.tasks
+        if domain in WITH_TRUTH
+    ]
+
+
 def all_figures():
     """Return every figure of the experiment."""
     return [f"<results>/figures/{name}" for name in stages.figure_names(CONFIG)]

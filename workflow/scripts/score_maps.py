@@ -70,7 +70,8 @@ def score(
     start, end = stage.period.start, stage.period.end
     if not stage.withheld:
         truth = io.read_maps(reference).between(start, end).to_dataset()[quantity]
-        return score_maps(truth=truth, protocols=stage.scores.protocols, **common)
+        wanted = {"protocols": stage.scores.protocols, "regions": stage.scores.regions or None}
+        return score_maps(truth=truth, **wanted, **common)
     tracks = io.read_tracks(reference).of_missions(stage.withheld).between(start, end)
     return score_tracks(
         time=tracks.time,

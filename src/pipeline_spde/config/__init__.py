@@ -136,6 +136,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "scores": 2,
     "tables": 2,
     "figures": 1,
+    "globe": 1,
+    "region_table": 1,
     "report": 1,
 }
 
@@ -160,6 +162,11 @@ class ScoreConfig(FrozenModel):
     """Length of its blocks."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Probability of the intervals."""
+    regions: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], tuple[Bounds, Bounds]] = (
+        Field(default_factory=dict)
+    )
+    """Name -> [[south, north], [west, east]] in degrees (the east may lie beyond 180): parts of a
+    domain with a truth that are scored by themselves as well; tables/regions.md."""
 
 
 class FigureConfig(FrozenModel):

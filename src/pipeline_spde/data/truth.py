@@ -36,7 +36,7 @@ def make_truth(
     if stage.source == "files":
         return own_files.read_truth(files, grid, stage.available)
     time = daily_stamps(stage.available.start, stage.available.end)
-    if stage.source == "spde":
+    if stage.ocean is not None:
         return spde_ocean.simulate(grid, time, stage.ocean, stage.seed, progress)
     return twin.simulate(grid, time, stage.twin, stage.seed, progress)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _RULE = re.compile(r"Error in rule (\w+):")
@@ -32,21 +33,22 @@ _CAUSES = {
 }
 
 
-def remedies(log: Path, slurm_logs: Path | None = None) -> list[str]:
+def remedies(log: str | Path | Sequence[str | Path], slurm_logs: str | Path = "") -> list[str]:
     """Return a sentence on each rule of a run whose failure has a known remedy.
 
     Args:
-        log: Snakemake's own log of the run.
+        log: Snakemake's own log of the run, or several.
         slurm_logs: folder in which Slurm's messages of failed jobs are kept, rule by rule.
     """
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    files = [Path(one) for one in ([log] if isinstance(log, str | Path) else log)]
+    text = "\n".join(_text(path) for path in files if path.is_file())
     blocks = re.split(r"(?=Error in rule \w+:)", text)[1:]
     found: dict[str, None] = {}
     for block in blocks:
         named = _RULE.match(block)
         assert named is not None  # the blocks were split there
         rule = named.group(1)
-        words = block + _scheduler(slurm_logs, rule)
+        words = block + (_scheduler(Path(slurm_logs), rule) if slurm_logs else "")
         for pattern, advice in _CAUSES.values():
             if pattern.search(words):
                 found[f"rule {rule} {advice.format(rule=rule)}"] = None
@@ -54,9 +56,10 @@ def remedies(log: Path, slurm_logs: Path | None = None) -> list[str]:
     return list(found)
 
 
-def _scheduler(folder: Path | None, rule: str) -> str:
-    """Return what Slurm wrote about the failed jobs of a rule."""
-    if folder is None or not folder.is_dir():
-        return ""
-    files = sorted(folder.glob(f"*rule_{rule}/**/*.log"))
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace")[-4000:] for path in files)
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _scheduler(folder: Path, rule: str) -> str:
+    """Return the end of what Slurm wrote about the failed jobs of a rule."""
+    return "\n".join(_text(path)[-4000:] for path in sorted(folder.glob(f"rule_{rule}/**/*.log")))

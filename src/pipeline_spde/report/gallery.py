@@ -32,6 +32,8 @@ class Kind(NamedTuple):
 
 CATEGORIES = ("Scores", "Maps", "Training and prior", "Ocean and observations", "Other")
 KINDS = {
+    "regions": Kind("Scores", "scores by region", "regions.rst"),
+    "globe": Kind("Maps", "gradient of the sea surface", "globe.rst"),
     "transfer": Kind("Scores", "networks from elsewhere", "transfer.rst"),
     "series": Kind("Scores", "daily scores", "series.rst"),
     "contours": Kind("Scores", "resolved scales", "spectra.rst"),
