@@ -152,6 +152,10 @@ class LeadsStage(Stage):
             "seed": self.scores_seed,
         }
 
+    def against_truth(self) -> dict[str, Any]:
+        """Return the further keyword arguments of the scores against a truth."""
+        return {"protocols": self.scores.protocols, "regions": self.scores.regions or None}
+
 
 class TrainStage(Stage):
     """Train a network, or fine-tune it from another task or domain."""

@@ -70,8 +70,7 @@ def score(
     start, end = stage.period.start, stage.period.end
     if not stage.withheld:
         truth = io.read_maps(reference).between(start, end).to_dataset()[quantity]
-        wanted = {"protocols": stage.scores.protocols, "regions": stage.scores.regions or None}
-        return score_maps(truth=truth, **wanted, **common)
+        return score_maps(truth=truth, **stage.against_truth(), **common)
     tracks = io.read_tracks(reference).of_missions(stage.withheld).between(start, end)
     return score_tracks(
         time=tracks.time,
