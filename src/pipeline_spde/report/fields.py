@@ -144,7 +144,7 @@ def _layers(
         yield Layer("height", (task, method, "map"), path, height)
         ensemble = folder / "ensembles" / domain / task / f"{method}.nc"
         if ensemble.is_file():
-            yield Layer("std", (task, method, "std"), ensemble, "ssh_std_calibrated")
+            yield Layer("std", (task, method, "std"), ensemble, f"{height}_std_calibrated")
             with open_netcdf(ensemble) as found:
                 count = found.sizes.get("realization", 0)
             for number in range(min(count, members)):
@@ -209,8 +209,10 @@ def _read(layer: Layer, days: NDArray[np.datetime64], stride: int) -> NDArray[np
         values = data[layer.variable]
         if layer.member is not None:
             values = values.isel(realization=layer.member)
-            ratio = data["ssh_std_calibrated"] / data["ssh_std"].where(data["ssh_std"] > 0)
-            values = data["ssh_mean"] + (values - data["ssh_mean"]) * ratio.fillna(1.0)
+            height = style.quantity_of(data)
+            mean, raw = data[f"{height}_mean"], data[f"{height}_std"]
+            ratio = data[f"{height}_std_calibrated"] / raw.where(raw > 0)
+            values = mean + (values - mean) * ratio.fillna(1.0)
         ordered = values.reindex(time=days).transpose("time", "lat", "lon")
         return np.asarray(ordered.values, dtype=np.float32)
 
