@@ -3,6 +3,8 @@
 # make test    set up, run the whole test suite
 # make fast    the tests of daily use (under 3 minutes)
 # make test-slurm   runs of the tiny experiment on a real one-node Slurm (root, slurm-wlm, munge)
+# make test-faults  stages killed at random, disks, locks, damaged files (a quarter of an hour)
+# make test-lowest  the tests of daily use with the lowest versions of the dependencies
 # make lint    ruff, mypy, snakefmt, snakemake --lint, codespell
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +17,7 @@ OVERLAY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile "$(CONFIG)")
 # a killed run leaves Snakemake's lock behind; whoever holds this one may clear it
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock -n -E 75 .snakemake-run.lock)
 
-.PHONY: run test test-slurm fast lint report clean
+.PHONY: run test test-slurm test-faults test-lowest fast lint report clean
 
 run: $(READY)
 	@$(ONE_AT_A_TIME) sh -c '$(SNAKEMAKE) --unlock $(OVERLAY) >/dev/null 2>&1; $(SNAKEMAKE) --cores $(CORES) $(OVERLAY)'
@@ -33,6 +35,16 @@ fast: $(READY)
 
 test-slurm: $(READY)
 	PIPELINE_SPDE_SLURM=1 $(BIN)/python -m pytest tests/slurm -v
+
+test-faults: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/faults/campaign.py --trials 30 --folder $(or $(FOLDER),faults-campaign) --report faults.md
+
+test-lowest: $(READY)
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(BIN)/python tests/lowest.py > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/pip install --quiet "torch==2.13.*"
+	$(VENV)-lowest/bin/pip install --quiet -c $(VENV)-lowest/lowest.txt --editable ".[test]"
+	$(VENV)-lowest/bin/python -m pytest -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
