@@ -152,10 +152,6 @@ class LeadsStage(Stage):
             "seed": self.scores_seed,
         }
 
-    def against_truth(self) -> dict[str, Any]:
-        """Return the further keyword arguments of the scores against a truth."""
-        return {"protocols": self.scores.protocols, "regions": self.scores.regions or None}
-
 
 class TrainStage(Stage):
     """Train a network, or fine-tune it from another task or domain."""
@@ -255,6 +251,10 @@ class ScoresStage(Stage):
             "confidence": self.scores.confidence,
             "seed": self.scores_seed,
         }
+
+    def against_truth(self) -> dict[str, Any]:
+        """Return the further keyword arguments of the scores against a truth."""
+        return {"protocols": self.scores.protocols, "regions": self.scores.regions or None}
 
 
 class TablesStage(Stage):
