@@ -126,7 +126,7 @@ def test_gridded_observations_take_the_place_of_tracks(twin, tmp_path):
     export.write_oceanbench_observations(cells, tmp_path / "gf_obs_nadir.nc")
     paths = {"truth_file": "gf_mod_ssh_daily.nc", "tracks_file": "gf_obs_nadir.nc"}
     tree = settings("cells", source="files", missions=["gridded"], **paths)
-    found = run(twin, tree, SCORES[METHODS.index("spde_oi")], data=str(tmp_path))
+    found = run(twin, tree, SCORES[METHODS.index("4dvarnet")], data=str(tmp_path))
     with xr.open_dataset(found / "data" / "gulfstream" / "observations.nc") as again:
         assert np.array_equal(again["observed"].values.astype(bool), cells.observed)
         seen = cells.observed
