@@ -33,7 +33,7 @@ class Stage(FrozenModel):
 
 
 class TruthStage(Stage):
-    """Simulate the true ocean of a twin domain, or read it from files."""
+    """Simulate or draw the true ocean of a domain, or read it from files."""
 
     source: str = "twin"
     lat: Bounds

@@ -146,7 +146,6 @@ print("rmse", float(np.sqrt(np.mean((maps.height - x[:3]) ** 2))))
 
 @pytest.mark.slow
 def test_the_tutorial_runs(tmp_path):
-    pytest.importorskip("nbclient")
     import nbclient
     import nbformat
 

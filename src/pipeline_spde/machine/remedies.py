@@ -14,7 +14,7 @@ _CAUSES = {
         "--retries 4, or at once --set-resources {rule}:mem_mb=16000",
     ),
     "TIMEOUT": (
-        re.compile(r"TIMEOUT|DUE TO TIME LIMIT", re.IGNORECASE),
+        re.compile(r"\bTIMEOUT\b|DUE TO TIME LIMIT"),
         "ran out of time; every attempt asks for more: --retries 4, or at once "
         "--set-resources {rule}:runtime=480 (minutes); a training goes on from its checkpoint",
     ),

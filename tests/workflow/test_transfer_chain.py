@@ -1,0 +1,118 @@
+"""Networks on other seas: as they are, fine-tuned with a frozen part, from scratch; the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from running import copy_workflow, snakemake
+
+from pipeline_spde import io
+from pipeline_spde.assimilation.checkpoint import StateCheckpoint
+from pipeline_spde.files import read_json, sha256
+
+pytestmark = pytest.mark.slow
+
+TINY = yaml.safe_load((Path(__file__).parents[2] / "config" / "tiny.yaml").read_text())
+KEPT = ("twin", "patches", "scores")
+SEA = {"resolution": 0.6, "lat": [22.0, 34.0], "model_from": "home"}
+
+
+def chain() -> dict:
+    """A small network trained at home, and a calmer, coarser sea that takes it over."""
+    home = {k: TINY["domains"]["gulfstream"][k] for k in ("resolution", "periods")}
+    home |= {"missions": ["saral", "sentinel3a"]}
+    training = TINY["training"] | {"steps": 12, "validate_every": 6, "fine_tune_steps": 6}
+    return {name: TINY[name] for name in KEPT} | {
+        "experiment": "chain",
+        "domains": {
+            "gulfstream": home | {"mapped": False},
+            "home": home | {"model_from": "gulfstream", "mapped": False},
+            "sea": home | SEA | {"twin": {"jet_speed": 0.4}},
+            "tuned": {"data_from": "sea", "model_from": "home", "fine_tune_steps": 6},
+            "held": {
+                "data_from": "sea", "model_from": "home", "fine_tune_steps": 6,
+                "frozen": ["prior"],
+            },
+            "scratch": {"data_from": "sea", "training": {"steps": 6}},
+        },
+        "tasks": {"mapping": ["oi", "unet", "4dvarnet"], "nrt": [], "for2": [], "for4": []},
+        "model": TINY["model"] | {"start": "oi"},
+        "unet": TINY["unet"] | {"start": "oi"},
+        "training": training,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    checkout = copy_workflow(tmp_path_factory.mktemp("chain"))
+    (checkout / "chain.yaml").write_text(yaml.safe_dump(chain()))
+    done = snakemake(
+        checkout, "results/chain/tables/transfer.md", "results/chain/maps/held/mapping/4dvarnet.nc",
+        "--cores", "2", "--configfile", "chain.yaml",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
+    return checkout / "results" / "chain"
+
+
+def model(results: Path, domain: str, name: str = "state.ckpt") -> Path:
+    return results / "models" / domain / "mapping" / name
+
+
+def test_the_table_says_what_each_network_is_and_cost(results):
+    table = pd.read_csv(results / "tables" / "transfer.csv")
+    networks = table[table["steps"].notna()].set_index(["method", "domain"])
+    assert set(networks.index.get_level_values("domain")) == {"sea", "tuned", "held", "scratch"}
+    for method in ("4dvarnet", "unet"):
+        own = networks.loc[method]
+        assert own["start"].to_dict() == {
+            "sea": "zero-shot from home",
+            "tuned": "fine-tuned from home",
+            "held": "fine-tuned from home, prior frozen",
+            "scratch": "from scratch",
+        }
+        assert own["steps"].to_dict() == {"sea": 0, "tuned": 6, "held": 6, "scratch": 6}
+        assert own["steps_before"].to_dict() == {"sea": 12, "tuned": 12, "held": 12, "scratch": 0}
+        assert (own["rmse"] > 0).all() and (own["rmse_low"] < own["rmse_high"]).all()
+    assert table[table["steps"].isna()]["method"].tolist() == ["oi"]
+    text = (results / "tables" / "transfer.md").read_text()
+    assert "zero-shot from home" in text and "4DVarNet" in text
+    assert (results / "figures" / "transfer.png").stat().st_size > 5000
+
+
+def test_a_network_travels_whole_through_a_chain(results):
+    for name in ("state.ckpt", "unet.ckpt"):
+        copies = {sha256(model(results, d, name)) for d in ("gulfstream", "home", "sea")}
+        assert len(copies) == 1
+    assert StateCheckpoint.load(model(results, "sea")).std == pytest.approx(
+        read_json(results / "data" / "gulfstream" / "statistics.json")["std"]
+    )
+
+
+def weights(path: Path, part: str) -> torch.Tensor:
+    state = StateCheckpoint.load(path).weights
+    found = [value.flatten().double() for key, value in state.items() if key.startswith(part)]
+    assert found, (part, list(state)[:5])
+    return torch.cat(found)
+
+
+def test_a_frozen_part_stays_as_it_is_to_the_last_bit(results):
+    home = model(results, "home")
+    for part, frozen in (("prior", True), ("gradient", False)):
+        same = torch.equal(weights(model(results, "held"), part), weights(home, part))
+        assert same is frozen, part
+        assert not torch.equal(weights(model(results, "tuned"), part), weights(home, part))
+
+
+def test_the_data_are_made_once_and_shared(results):
+    for name in ("truth.nc", "observations.nc", "grid.nc"):
+        assert len({sha256(results / "data" / d / name) for d in ("sea", "tuned", "scratch")}) == 1
+    record = read_json(results / "data" / "tuned" / "truth.nc.run.json")
+    assert record["stage"] == "share" and record["config"]["data_from"] == "sea"
+    assert io.read_maps(results / "maps" / "tuned" / "mapping" / "4dvarnet.nc").grid.shape == (
+        20,
+        20,
+    )
