@@ -1,4 +1,4 @@
-"""Print the lowest version of every direct dependency, as constraints for pip.
+"""Print the lowest minor version of every direct dependency, as constraints for pip.
 
     python tests/lowest.py > lowest.txt && pip install -c lowest.txt -e ".[test]"
 
@@ -16,10 +16,10 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def lowest(requirement: str) -> str | None:
-    """Return `name==lowest` of a requirement with a lower bound, or None."""
+    """Return `name~=lowest.0` of a requirement with a lower bound (4.0 allows 4.0.3), or None."""
     wanted = Requirement(requirement)
     bounds = [s.version for s in wanted.specifier if s.operator == ">="]
-    return f"{wanted.name}=={bounds[0]}" if bounds else None
+    return f"{wanted.name}~={bounds[0]}.0" if bounds else None
 
 
 def constraints() -> list[str]:
