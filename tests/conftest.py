@@ -13,6 +13,21 @@ from pipeline_spde.grids import Grid
 ROOT = Path(__file__).resolve().parents[1]
 
 
+TINY_RUN = ("test_end_to_end.py", "test_report_page.py")
+"""Files of tests that look at one run of the tiny experiment."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and of the one tiny run, in one process of several (-n).
+
+    The longest, those that run the workflow, come first, so that no process waits for them.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "workflow")  # stable
+    for item in items:
+        name = "tiny run" if item.path.name in TINY_RUN else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the small real data sets, or a skip that says how to provide them."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from check_lint import findings
+from public_files import WRITERS
 from running import ROOT, environment, snakemake
 
 from pipeline_spde.config import Config, load_files
@@ -104,6 +105,8 @@ def test_the_schema_for_editors_is_that_of_the_models():
 )
 def test_every_configuration_plans(checkout, path, tmp_path):
     data = write_real_tracks(tmp_path / "data")
+    if path and path.stem in WRITERS:
+        WRITERS[path.stem](data)
     overlay = ["--configfile", f"config/{path.name}"] if path else []
     done = snakemake(checkout, "-n", *overlay, PIPELINE_SPDE_DATA=str(data))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

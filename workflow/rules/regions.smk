@@ -9,7 +9,7 @@ rule region_table:
         csv="<results>/tables/regions.csv",
         figures=report(
             region_figures(),
-            caption="../report/workflow.rst",
+            caption="../report/regions.rst",
             category="1 Scores",
             labels={"figure": "scores by region"},
         ),
