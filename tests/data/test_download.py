@@ -656,6 +656,7 @@ def test_an_archive_of_unlisted_files_is_kept_and_unpacked_once(tmp_path, server
         (b"no gzip at all", "not gzip"),
         (b"", "the file is empty"),
     ],
+    ids=["nothing inside", "a file lacks", "a file outside", "cut off", "no gzip", "empty"],
 )
 def test_a_bad_archive_leaves_nothing(tmp_path, server, body, sentence):
     files = archive_files(server.serve("/t", body), contains="set/obs/*")
