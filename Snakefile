@@ -38,6 +38,7 @@ include: "workflow/rules/patches.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/maps.smk"
+include: "workflow/rules/tiles.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/figures.smk"
@@ -71,4 +72,5 @@ rule all:
     input:
         rules.tables.output,
         all_figures(),
+        all_seams(),
         rules.send_records.output,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
 from pipeline_spde.assimilation.state_solver import StateSolver
-from pipeline_spde.config import MapRequest, PatchConfig, StateModelConfig
+from pipeline_spde.config import InferenceConfig, MapRequest, PatchConfig, StateModelConfig
 from pipeline_spde.fields import GriddedObservations, Observations, Tracks, daily_stamps
 from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
@@ -159,7 +159,7 @@ def test_only_the_days_of_the_task_are_used(grid: Grid, tmp_path: Path, task: st
 def test_batch_size_does_not_matter(grid: Grid, checkpoint: Path, batch_size: int) -> None:
     observations = make_observations(grid)
     reference = maps(observations, checkpoint)
-    other = maps(observations, checkpoint, batch_size=batch_size)
+    other = maps(observations, checkpoint, inference=InferenceConfig(batch_size=batch_size))
     np.testing.assert_allclose(other.height, reference.height, rtol=0, atol=1e-6)
 
 

@@ -22,12 +22,13 @@ DOMAIN_SECTIONS = (
     "first_guess",
     "spde",
     "ensembles",
+    "inference",
     "training",
 )
 """Sections of the experiment that a domain may change for itself."""
 OWN_NETWORK = ("data_from", "model_from", "fine_tune_steps", "frozen", "mapped")
 """Keys of a domain with `data_from` that are its own, not those of the domain it names."""
-NETWORK_SECTIONS = ("patches", "spde", "ensembles", "training")
+NETWORK_SECTIONS = ("patches", "spde", "ensembles", "inference", "training")
 """Sections that do not decide its data, baselines and first guesses."""
 
 

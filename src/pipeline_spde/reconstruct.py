@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from pipeline_spde.grids import Grid
 from pipeline_spde.networks import needs_first_guess, trained
 from pipeline_spde.periods import Period, Task
 from pipeline_spde.theta_days import ThetaBlend, ThetaDays
+from pipeline_spde.tiling import Tile, read_tile, tile_named
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +73,61 @@ def reconstruct_with_theta(
 
     Arguments and errors as for `reconstruct`; `guess` replaces the file of `config.first_guess`.
     """
-    session = _Session(observations, grid, task, config, method, guess)
+    session = _Session(observations.gridded, observations.mean, grid, task, config, method, guess)
     theta = session.theta_blend()
     (state,) = session.sweep([session.target_index], theta)
     return session.maps(state), None if theta is None else theta.result()
+
+
+def tile_from_files(
+    name: str, observations: Path, grid: Path, task: Task, config: MapRequest, method: str
+) -> Maps:
+    """Return the maps of the tile of a name, reading no more of a domain's files than it needs.
+
+    Arguments and errors as for `reconstruct_tile` and `tiling.read_tile`.
+    """
+    if config.checkpoint is None:
+        raise ValueError(f"{method} needs a trained network: set `checkpoint` to its file")
+    window = StateCheckpoint.load(config.checkpoint).model.window_days
+    tile = tile_named(name, grid, config)
+    reach = max(abs(offset) for offset in task.offsets(window))
+    gridded, mean = read_tile(observations, grid, tile, reach)
+    return reconstruct_tile(gridded, mean, tile, task, config, method)
+
+
+def reconstruct_tile(
+    gridded: GriddedObservations,
+    mean: NDArray[np.float64],
+    tile: Tile,
+    task: Task,
+    config: MapRequest,
+    method: str,
+) -> Maps:
+    """Return the maps of one tile: of its days, as its own patches give them.
+
+    `tiling.gather` blends the tiles of a domain to what `reconstruct` gives in one piece.
+
+    Args:
+        gridded: observations on the cells of the tile, with its land.
+        mean: of the learning period there, shape (lat, lon) of the tile.
+        tile: which patches and days.
+        task: as for `reconstruct`.
+        config: as for `reconstruct`; the period is the tile's.
+        method: "4dvarnet" or "unet".
+
+    Raises:
+        ValueError: the method's network needs a first guess of the whole domain; else as for
+            `reconstruct`.
+    """
+    grid = gridded.grid
+    config = config.model_copy(update={"period": tile.period})
+    if not grid.ocean.any():
+        nothing = np.full((tile.period.days, *grid.shape), np.nan, np.float32)
+        stamps = daily_stamps(tile.period.start, tile.period.end)
+        return Maps(stamps, grid, nothing, gridded.quantity)
+    session = _Session(gridded, mean, grid, task, config, method, tile=tile)
+    (state,) = session.sweep([session.target_index], None)
+    return session.maps(state)
 
 
 def reconstruct_leads(
@@ -108,7 +161,7 @@ def reconstruct_leads(
     period = config.period
     later = Period(start=period.start, end=period.end + timedelta(days=longest - min(leads)))
     longer = config.model_copy(update={"period": later})
-    session = _Session(observations, grid, task, longer, method)
+    session = _Session(observations.gridded, observations.mean, grid, task, longer, method)
     states = session.sweep([session.target_index - (longest - lead) for lead in leads], None)
     found = {}
     for lead, state in zip(leads, states, strict=True):
@@ -123,24 +176,32 @@ class _Session:
 
     def __init__(
         self,
-        observations: Observations,
+        gridded: GriddedObservations,
+        mean: NDArray[np.float64],
         grid: Grid,
         task: Task,
         config: MapRequest,
         method: str,
         guess: FirstGuess | None = None,
+        tile: Tile | None = None,
     ) -> None:
         if config.checkpoint is None:
             raise ValueError(f"{method} needs a trained network: set `checkpoint` to its file")
         self.checkpoint = checkpoint = StateCheckpoint.load(config.checkpoint)
-        _check(checkpoint, observations.gridded, grid, task, config, method)
-        self.observations, self.grid, self.task, self.config = observations, grid, task, config
+        _check(checkpoint, gridded, grid, task, config, method)
+        self.quantity, self.mean = gridded.quantity, mean
+        self.grid, self.task, self.config = grid, task, config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = trained(checkpoint).to(self.device)
         window = checkpoint.model.window_days
         self.target_index = task.target_index(window)
         if not needs_first_guess(checkpoint.model):
             guess = None
+        elif tile is not None:
+            raise ValueError(
+                f"{method} needs a first guess of the whole domain and is not made in tiles; "
+                "leave out inference.tile_patches"
+            )
         elif guess is None:
             if config.first_guess is None:
                 raise ValueError(f"{method} needs the first guess of its windows: set first_guess")
@@ -148,11 +209,10 @@ class _Session:
         offsets, period = task.offsets(window), config.period
         first = period.start + timedelta(days=offsets[0])
         last = period.end + timedelta(days=offsets[-1])
-        daily = on_days(observations.gridded, first, last)
-        plan = patch_plan(grid, daily.time.size, window, config.patches, 1)
-        self.cutter = WindowCutter(
-            daily, grid, observations.mean, checkpoint.std, task, plan, guess
-        )
+        daily = on_days(gridded, first, last)
+        days = daily.time.size
+        plan = tile.plan(days, window) if tile else patch_plan(grid, days, window, config.patches)
+        self.cutter = WindowCutter(daily, grid, mean, checkpoint.std, task, plan, guess)
 
     def theta_blend(self) -> ThetaBlend | None:
         """Return the receiver of the parameters of Θ, for a network that estimates them."""
@@ -172,7 +232,7 @@ class _Session:
         """
         blenders = [Blender(self.cutter.targets(self.config.period.days)) for _ in indices]
         with torch.no_grad():
-            for places in _batches(self.cutter, self.config.batch_size):
+            for places in _batches(self.cutter, self.config.inference.batch_size):
                 inputs = self.cutter.inputs(places).to(self.device)
                 for i, state in enumerate(self._states(inputs, places, theta)):
                     for blender, index in zip(blenders, indices, strict=True):
@@ -185,12 +245,14 @@ class _Session:
         """Return the states of a batch (batch, time, lat, lon); hand Θ on."""
         state: Tensor
         if theta is None or not isinstance(self.network, SpdeSolver):
-            state = self.network(*inputs)
+            short = self.config.inference.precision == "bf16-mixed"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+                state = self.network(*inputs)
         else:
             found = self.network.augmented(*inputs)
             state = found.state
             theta.add(found.delta, inputs, places)
-        return state.cpu().numpy().astype(np.float64)
+        return state.float().cpu().numpy().astype(np.float64)
 
     def _whole(self, blender: Blender) -> NDArray[np.float64]:
         field, covered = blender.result()
@@ -201,12 +263,12 @@ class _Session:
     def maps(self, state: NDArray[np.float64], period: Period | None = None) -> Maps:
         """Return normalised anomalies (days, lat, lon) as maps of a period (the request's)."""
         period = period or self.config.period
-        total = state * self.checkpoint.std + self.observations.mean
+        total = state * self.checkpoint.std + self.mean
         return Maps(
             time=daily_stamps(period.start, period.end),
             grid=self.grid,
             height=np.where(self.grid.ocean, total, np.nan).astype(np.float32),
-            quantity=self.observations.gridded.quantity,
+            quantity=self.quantity,
         )
 
 

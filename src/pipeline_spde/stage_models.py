@@ -229,6 +229,26 @@ class MapsStage(Stage):
     request: MapRequest
 
 
+class TileStage(MapsStage):
+    """Reconstruct a tile of the maps of one method, or join the tiles; `request` says which."""
+
+
+class SeamsStage(Stage):
+    """Compare the jumps across the edges of tiles with those beside them."""
+
+    request: MapRequest
+    scores: ScoreConfig
+    scores_seed: int
+
+    def resampling(self) -> dict[str, Any]:
+        """Return the arguments of the resampling that makes the intervals."""
+        return {
+            "draws": self.scores.bootstrap_draws,
+            "confidence": self.scores.confidence,
+            "seed": self.scores_seed,
+        }
+
+
 class ScoresStage(Stage):
     """Score the maps of one method."""
 

@@ -7,7 +7,6 @@ and what follows be made again.
 
 from __future__ import annotations
 
-import os
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pipeline_spde.config import (
     DomainConfig,
     EnsembleConfig,
     FigureConfig,
-    Files,
+    InferenceConfig,
     MapRequest,
     Periods,
     SpdeSolverConfig,
@@ -39,10 +38,12 @@ from pipeline_spde.stage_models import (
     ObservationsStage,
     ReportStage,
     ScoresStage,
+    SeamsStage,
     ShareStage,
     Stage,
     StatisticsStage,
     TablesStage,
+    TileStage,
     TrackCalibrationStage,
     TracksStage,
     TrackTrainStage,
@@ -82,6 +83,9 @@ STAGES: dict[str, type[Stage]] = {
     "ensemble": EnsembleStage,
     "leads": LeadsStage,
     "maps": MapsStage,
+    "tile": TileStage,
+    "gather": TileStage,
+    "seams": SeamsStage,
     "scores": ScoresStage,
     "tables": TablesStage,
     "report": ReportStage,
@@ -144,6 +148,12 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
             return own | {"model_from": region.model_from}
         case "maps":
             return own | {"method": method, "request": _request(config, region, method)}
+        case "tile" | "gather":
+            return own | {"method": method, "request": tile_request(config, region, method)}
+        case "seams":
+            seed = derived_seed(config.seed, "scores")
+            request = tile_request(config, region, method)
+            return {"request": request, "scores": config.scores, "scores_seed": seed}
         case "first_guess":
             return own | first_guess_tree(config, region, task)
         case "calibrate" | "ensemble":
@@ -387,7 +397,28 @@ def _request(config: Config, region: DomainConfig, method: str) -> MapRequest:
         "4dvarnet_spde": {"patches": config.patches, "spde_oi": config.spde_oi},
     }
     seed = derived_seed(config.seed, "maps")
+    if method in NETWORK_CONFIGS:
+        whole: dict[str, Any] = {"tile_patches": None, "tile_days": InferenceConfig().tile_days}
+        if method == "4dvarnet_spde":  # its prior is solved in full precision
+            whole["precision"] = "32-true"
+        own[method]["inference"] = config.inference.model_copy(update=whole)
     return MapRequest(period=mapped_days(region), seed=seed, **own[method])
+
+
+def tile_request(config: Config, region: DomainConfig, method: str) -> MapRequest:
+    """Return the request of a method's maps with the tiles that they are made in."""
+    request, own = _request(config, region, method), config.inference
+    tiles = {"tile_patches": own.tile_patches, "tile_days": own.tile_days}
+    return request.model_copy(update={"inference": request.inference.model_copy(update=tiles)})
+
+
+def tiled_methods(config: Config, domain: str) -> list[str]:
+    """Return the methods whose maps of a domain are made in tiles."""
+    own = config.of(config.domains[domain])
+    if own.inference.tile_patches is None or not config.domains[domain].mapped:
+        return []
+    named = dict.fromkeys(method for methods in config.tasks.values() for method in methods)
+    return [m for m in named if m in NETWORK_CONFIGS and not needs_first_guess(own, m)]
 
 
 def tracking_json(config: Config) -> str:
@@ -398,36 +429,6 @@ def tracking_json(config: Config) -> str:
 def experiment_json(config: Config) -> str:
     """Return the whole configuration as canonical JSON, kept with the experiment's records."""
     return canonical(config.model_dump(mode="json"))
-
-
-def find_files(given: Files | None) -> list[Path]:
-    """Return the files meant by a path, a folder, a pattern or a list of them.
-
-    Each is looked up as it is, then below $PIPELINE_SPDE_DATA. A missing file is returned as given:
-    the workflow then names it as missing input.
-
-    Raises:
-        ValueError: no path is configured.
-    """
-    if given is None:
-        raise ValueError("no path is configured (truth_file, tracks_file)")
-    found: list[Path] = []
-    for path in [given] if isinstance(given, Path) else given:
-        places = [path]
-        if not path.is_absolute() and (folder := os.environ.get("PIPELINE_SPDE_DATA")):
-            places.append(Path(folder) / path)
-        held = next((files for place in places if (files := _files_at(place))), places[-1:])
-        found += held
-    return found
-
-
-def _files_at(place: Path) -> list[Path]:
-    """Return the files at a path, in a folder or of a pattern, none where there are none."""
-    if place.is_dir():
-        return sorted(place.glob("*.nc"))
-    if place.exists():
-        return [place]
-    return sorted(place.parent.glob(place.name)) if place.parent.is_dir() else []
 
 
 def figure_names(config: Config) -> list[str]:

@@ -13,8 +13,8 @@ from pipeline_spde.data import export, observe, own_files
 from pipeline_spde.fields import Maps, daily_stamps
 from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
+from pipeline_spde.paths import find_files
 from pipeline_spde.periods import Period
-from pipeline_spde.stages import find_files
 
 MISSIONS = ("jason1", "envisat")
 BOX = {"lat": (33.0, 43.0), "lon": (-65.0, -55.0), "resolution": 0.5}

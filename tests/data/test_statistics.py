@@ -117,3 +117,12 @@ def test_a_domain_has_the_statistics_of_its_truth_or_else_of_its_samples(small_g
     assert real[2] == anomaly_statistics(tracks, small_grid, PERIOD)[2]
     with pytest.raises(ValueError, match="give the truth, or the samples"):
         domain_statistics(None, None, small_grid, PERIOD)
+
+
+def test_the_mean_of_a_truth_of_anomalies_is_zero_by_definition(small_grid, rng):
+    maps = make_maps(small_grid, rng)
+    shifted = Maps(maps.time, maps.grid, maps.height + np.float32(0.3), "sla")
+    mean, std, _ = training_statistics(shifted, PERIOD)
+    assert np.all(mean == 0)
+    about_mean = training_statistics(maps, PERIOD)
+    np.testing.assert_allclose(std**2, about_mean[1] ** 2 + (about_mean[0] + 0.3) ** 2, rtol=1e-4)

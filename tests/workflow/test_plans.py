@@ -42,6 +42,7 @@ RULE_FILES = (
     "figures",
     "report",
     "audit",
+    "tiles",
 )
 
 

@@ -10,6 +10,7 @@ from pipeline_spde import disk, sharing, stages
 from pipeline_spde.config import ConfigError, load
 from pipeline_spde.machine.remedies import remedies
 from pipeline_spde.methods import METHODS, tuning_task
+from pipeline_spde.paths import find_files
 
 try:
     CONFIG = load(config)
@@ -37,6 +38,9 @@ TRANSFER = stages.TransferTableStage.model_validate_json(
 )
 SHARED = sharing.shared_files(CONFIG)  # file -> the one it is a copy of
 MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
+TILES = {
+    name: methods for name in MAPPED if (methods := stages.tiled_methods(CONFIG, name))
+}
 DATA_FOLDER = os.environ.get("PIPELINE_SPDE_DATA", "data")  # what `download` fills
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
 
@@ -64,7 +68,7 @@ def truth_source(wildcards):
     domain = CONFIG.domains[wildcards.domain]
     if domain.truth_file is None:
         return {}
-    return {"files": [str(path) for path in stages.find_files(domain.truth_file)]}
+    return {"files": [str(path) for path in find_files(domain.truth_file)]}
 
 
 def tracks_source(wildcards):
@@ -72,7 +76,7 @@ def tracks_source(wildcards):
     domain = CONFIG.domains[wildcards.domain]
     if domain.tracks_file is None:
         return {"truth": f"<results>/data/{wildcards.domain}/truth.nc"}
-    return {"files": [str(path) for path in stages.find_files(domain.tracks_file)]}
+    return {"files": [str(path) for path in find_files(domain.tracks_file)]}
 
 
 def coast_of(wildcards):
@@ -92,7 +96,7 @@ def check_own_files():
             if getattr(domain, key) is None:
                 continue
             where = f"domains.{name}.{key}"
-            paths = stages.find_files(getattr(domain, key))
+            paths = find_files(getattr(domain, key))
             missing = [path for path in paths if not path.is_file()]
             if missing:
                 raise WorkflowError(
@@ -237,7 +241,30 @@ def method_files(wildcards):
 def topography_of(wildcards):
     """Return the file of the mean topography of a domain, where it has one."""
     file = CONFIG.domains[wildcards.domain].mdt_file
-    return {} if file is None else {"mdt": str(stages.find_files(file)[0])}
+    return {} if file is None else {"mdt": str(find_files(file)[0])}
+
+
+def tiles_of(wildcards):
+    """Return the tiles of the maps of a method, in the order in which they are joined."""
+    from pipeline_spde import tiling
+    from pipeline_spde.grids import Grid
+
+    domain = CONFIG.domains[wildcards.domain]
+    request = stages.tile_request(CONFIG.of(domain), domain, wildcards.method)
+    cells = Grid.from_bounds(domain.lat, domain.lon, domain.resolution)
+    folder = f"<results>/tiles/{wildcards.domain}/{wildcards.task}/{wildcards.method}"
+    return [f"{folder}/{tile.name}.nc" for tile in tiling.tiles_of(cells, request)]
+
+
+def all_seams():
+    """Return the scores of the seams of all maps that are made in tiles."""
+    return [
+        f"<results>/scores/{domain}/{task}/{method}.seams.json"
+        for domain, tiled in TILES.items()
+        for task, methods in CONFIG.tasks.items()
+        for method in methods
+        if method in tiled
+    ]
 
 
 def ensemble_inputs(wildcards):

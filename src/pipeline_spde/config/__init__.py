@@ -31,6 +31,7 @@ from pipeline_spde.config.networks import (
     AugmentedModelConfig,
     EnsembleConfig,
     FirstGuessConfig,
+    InferenceConfig,
     LossConfig,
     NetworkConfig,
     PatchConfig,
@@ -74,6 +75,7 @@ __all__ = [
     "Files",
     "FirstGuessConfig",
     "Fraction",
+    "InferenceConfig",
     "Longitudes",
     "LossConfig",
     "MapRequest",
@@ -133,6 +135,9 @@ STAGE_VERSIONS: dict[str, int] = {
     "share": 1,
     "transfer_table": 1,
     "maps": 2,
+    "tile": 1,
+    "gather": 1,
+    "seams": 1,
     "scores": 2,
     "tables": 2,
     "figures": 1,
@@ -245,6 +250,8 @@ class Config(FrozenModel):
     """Method 4dvarnet_spde: parameters of its prior."""
     ensembles: EnsembleConfig = EnsembleConfig()
     """Members of 4dvarnet_spde."""
+    inference: InferenceConfig = InferenceConfig()
+    """Maps by trained networks: tiles and precision."""
     withholding: WithholdingConfig = WithholdingConfig()
     """Passes withheld where networks learn from real tracks."""
     leads: tuple[Annotated[int, Field(ge=0, le=99)], ...] = (0, 1, 2, 3, 4)
@@ -309,8 +316,8 @@ class MapRequest(FrozenModel):
     """Trained network, for the methods that need one."""
     first_guess: Path | None = None
     """First guesses of the windows, for the networks that need them."""
-    batch_size: int = Field(8, ge=1)
-    """Windows reconstructed at once by a network."""
+    inference: InferenceConfig = InferenceConfig()
+    """Batches and precision of a network, and the tiles that jobs are cut into."""
 
 
 def load(mapping: Mapping[str, Any], origin: str = "the configuration") -> Config:

@@ -12,6 +12,7 @@ from pipeline_spde.config.baselines import OiTunedConfig, SpdeOiConfig
 from pipeline_spde.config.networks import (
     EnsembleConfig,
     FirstGuessConfig,
+    InferenceConfig,
     PatchConfig,
     SpdeSolverConfig,
     TrainingConfig,
@@ -157,6 +158,8 @@ class DomainConfig(FrozenModel):
     """Only how stage 2 is trained: the network is one for all domains."""
     ensembles: EnsembleConfig | None = None
     """As `ensembles` of the experiment."""
+    inference: InferenceConfig | None = None
+    """As `inference` of the experiment."""
     training: TrainingConfig | None = None
     """As `training` of the experiment."""
 

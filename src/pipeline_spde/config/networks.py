@@ -44,6 +44,22 @@ class PatchConfig(FrozenModel):
         return self
 
 
+class InferenceConfig(FrozenModel):
+    """How maps are made by trained networks: in how many jobs, and in which arithmetic."""
+
+    batch_size: int = Field(8, ge=1)
+    """Windows reconstructed at once."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """bf16-mixed: products of 4dvarnet and unet in bfloat16 (8 bits), sums in 32 bits; faster where
+    the processor or GPU has them."""
+    tile_patches: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """[rows, columns] of patches that one job reconstructs (a tile), for networks that need no
+    first guess of the whole domain; the tiles are then blended as patches are, which gives the
+    same maps. Bounds the memory of a job whatever the domain. null: one job for the domain."""
+    tile_days: int = Field(10, ge=1)
+    """Days of a tile."""
+
+
 class NetworkConfig(FrozenModel):
     """What the networks share: the window of days, and the start made of its observations."""
 

@@ -33,6 +33,8 @@ def domain_statistics(
 def training_statistics(truth: Maps, period: tuple[Day, Day]) -> _Statistics:
     """Return the mean map of a simulated ocean's learning period and the deviation about it.
 
+    The mean of sea level anomalies (`sla`) is zero by definition, however short the period.
+
     Args:
         truth: daily maps that hold the whole period.
         period: first and last day, both included.
@@ -55,8 +57,9 @@ def training_statistics(truth: Maps, period: tuple[Day, Day]) -> _Statistics:
         )
     ocean = truth.grid.ocean
     height = np.where(ocean, held.height, 0.0).astype(np.float64)
-    mean = height.mean(axis=0)
-    std = height.std(axis=0)
+    anomalies = truth.quantity == "sla"
+    mean = np.zeros(ocean.shape) if anomalies else height.mean(axis=0)
+    std = np.sqrt(((height - mean) ** 2).mean(axis=0))
     area = truth.grid.area_km2[ocean]
     scalars = {
         "mean": float(np.average(mean[ocean], weights=area)),

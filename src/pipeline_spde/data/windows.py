@@ -103,7 +103,7 @@ def patch_spacing(grid: Grid, row: int, rows: int) -> tuple[float, float]:
 
 
 def patch_plan(
-    grid: Grid, days: int, window_days: int, patches: PatchConfig, stride_days: int
+    grid: Grid, days: int, window_days: int, patches: PatchConfig, stride_days: int = 1
 ) -> Patches:
     """Return the cutting of `days` days of a grid into windows of `window_days` days.
 
