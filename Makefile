@@ -28,7 +28,7 @@ report: $(READY)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python workflow/scripts/summary.py $(OVERLAY)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

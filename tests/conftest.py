@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,28 @@ TINY_RUN = ("test_end_to_end.py", "test_report_page.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and of the one tiny run, in one process of several (-n).
-
-    The longest, those that run the workflow, come first, so that no process waits for them.
-    """
+    """Put the longest tests, those that run the workflow, first: no process waits for them."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")  # stable
-    for item in items:
-        name = "tiny run" if item.path.name in TINY_RUN else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
+
+
+class TinyRunTogether:
+    """Of several processes (-n), keep the tests of a file and of the one tiny run in one."""
+
+    @pytest.hookimpl
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        from xdist.scheduler import LoadScopeScheduling
+
+        class Scheduling(LoadScopeScheduling):
+            def _split_scope(self, nodeid: str) -> str:
+                file = nodeid.split("::")[0]
+                return "tiny run" if Path(file).name in TINY_RUN else file
+
+        return Scheduling(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(TinyRunTogether())
 
 
 @pytest.fixture(scope="session")

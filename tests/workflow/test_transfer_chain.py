@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -17,7 +21,9 @@ from pipeline_spde.files import read_json, sha256
 pytestmark = pytest.mark.slow
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "config" / "tiny.yaml").read_text())
-KEPT = ("twin", "patches", "scores")
+KEPT = ("twin", "scores")
+SEAMS = "results/chain/scores/tiled/mapping/4dvarnet.seams.json"
+TILES = ["r00c00d000", "r00c00d001", "r01c00d000", "r01c00d001"]
 SEA = {"resolution": 0.6, "lat": [22.0, 34.0], "model_from": "home"}
 
 
@@ -38,8 +44,13 @@ def chain() -> dict:
                 "frozen": ["prior"],
             },
             "scratch": {"data_from": "sea", "training": {"steps": 6}},
+            "tiled": {  # the network of "sea", in four jobs
+                "data_from": "sea", "model_from": "home",
+                "inference": {"tile_patches": [1, 2], "tile_days": 7},
+            },
         },
         "tasks": {"mapping": ["oi", "unet", "4dvarnet"], "nrt": [], "for2": [], "for4": []},
+        "patches": {"lat": 12, "lon": 12, "stride_lat": 8, "stride_lon": 8},
         "model": TINY["model"] | {"start": "oi"},
         "unet": TINY["unet"] | {"start": "oi"},
         "training": training,
@@ -52,7 +63,7 @@ def results(tmp_path_factory) -> Path:
     (checkout / "chain.yaml").write_text(yaml.safe_dump(chain()))
     done = snakemake(
         checkout, "results/chain/tables/transfer.md", "results/chain/maps/held/mapping/4dvarnet.nc",
-        "--cores", "2", "--configfile", "chain.yaml",
+        SEAMS, "--cores", "2", "--configfile", "chain.yaml",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
     return checkout / "results" / "chain"
@@ -65,17 +76,36 @@ def model(results: Path, domain: str, name: str = "state.ckpt") -> Path:
 def test_the_table_says_what_each_network_is_and_cost(results):
     table = pd.read_csv(results / "tables" / "transfer.csv")
     networks = table[table["steps"].notna()].set_index(["method", "domain"])
-    assert set(networks.index.get_level_values("domain")) == {"sea", "tuned", "held", "scratch"}
+    assert set(networks.index.get_level_values("domain")) == {
+        "sea",
+        "tuned",
+        "held",
+        "scratch",
+        "tiled",
+    }
     for method in ("4dvarnet", "unet"):
         own = networks.loc[method]
         assert own["start"].to_dict() == {
             "sea": "zero-shot from home",
+            "tiled": "zero-shot from home",
             "tuned": "fine-tuned from home",
             "held": "fine-tuned from home, prior frozen",
             "scratch": "from scratch",
         }
-        assert own["steps"].to_dict() == {"sea": 0, "tuned": 6, "held": 6, "scratch": 6}
-        assert own["steps_before"].to_dict() == {"sea": 12, "tuned": 12, "held": 12, "scratch": 0}
+        assert own["steps"].to_dict() == {
+            "sea": 0,
+            "tiled": 0,
+            "tuned": 6,
+            "held": 6,
+            "scratch": 6,
+        }
+        assert own["steps_before"].to_dict() == {
+            "sea": 12,
+            "tiled": 12,
+            "tuned": 12,
+            "held": 12,
+            "scratch": 0,
+        }
         assert (own["rmse"] > 0).all() and (own["rmse_low"] < own["rmse_high"]).all()
     assert table[table["steps"].isna()]["method"].tolist() == ["oi"]
     text = (results / "tables" / "transfer.md").read_text()
@@ -116,3 +146,54 @@ def test_the_data_are_made_once_and_shared(results):
         20,
         20,
     )
+
+
+def maps_of(results: Path, domain: str) -> np.ndarray:
+    return io.read_maps(results / "maps" / domain / "mapping" / "4dvarnet.nc").height
+
+
+def test_tiles_give_the_maps_of_one_job(results):
+    np.testing.assert_allclose(maps_of(results, "tiled"), maps_of(results, "sea"), atol=1e-6)
+    assert not list((results / "tiles").rglob("*.nc"))  # joined, and gone
+    logs = sorted((results / "logs" / "tiles").glob("tiled.mapping.4dvarnet.*.log"))
+    assert [path.name.split(".")[3] for path in logs] == TILES
+    seams = read_json(results / "scores" / "tiled" / "mapping" / "4dvarnet.seams.json")
+    assert seams["tiles"] == 4 and seams["maps"]["both"]["edges"] == 2
+    assert seams["maps"]["both"]["value"] == pytest.approx(seams["truth"]["both"]["value"], abs=0.3)
+
+
+def kill_when_it_runs(what: str, seconds: float = 120) -> bool:
+    """Kill the program whose command line holds a text, as soon as there is one."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for process in psutil.process_iter(["cmdline"]):
+            command = process.info["cmdline"] or []
+            if any("tile.py" in part for part in command) and what in command:
+                process.kill()
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_killed_tile_is_made_again_alone(results):
+    checkout, maps = results.parents[1], results / "maps" / "tiled" / "mapping" / "4dvarnet.nc"
+    before = maps_of(results, "tiled")
+    maps.unlink()
+    target, tiles = str(maps.relative_to(checkout)), results / "tiles" / "tiled/mapping/4dvarnet"
+    with ThreadPoolExecutor() as pool:
+        killed = pool.submit(kill_when_it_runs, TILES[2])
+        done = snakemake(
+            checkout, target, "--cores", "2", "--keep-going", "--configfile", "chain.yaml"
+        )
+    assert killed.result() and done.returncode != 0
+    assert not maps.exists()
+    assert sorted(path.stem for path in tiles.glob("*.nc")) == [t for t in TILES if t != TILES[2]]
+    logs = results / "logs" / "tiles"
+    kept = {t: (logs / f"tiled.mapping.4dvarnet.{t}.log").stat().st_mtime for t in TILES}
+    again = snakemake(checkout, target, "--cores", "2", "--configfile", "chain.yaml")
+    assert again.returncode == 0, again.stderr[-3000:]
+    made = [
+        t for t in TILES if (logs / f"tiled.mapping.4dvarnet.{t}.log").stat().st_mtime > kept[t]
+    ]
+    assert made == [TILES[2]]
+    np.testing.assert_array_equal(maps_of(results, "tiled"), before)
