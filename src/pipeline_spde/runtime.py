@@ -29,6 +29,7 @@ logger = logging.getLogger("pipeline_spde")
 
 # Options that every stage script takes in the same words.
 ConfigOption = Annotated[str, typer.Option("--config", help="The stage's configuration as JSON.")]
+TextOption = Annotated[str, typer.Option()]
 FileOption = Annotated[Path, typer.Option(dir_okay=False)]
 FolderOption = Annotated[Path, typer.Option(file_okay=False)]
 DomainOption = Annotated[str, typer.Option(help="Name of the domain.")]

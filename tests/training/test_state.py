@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -322,8 +323,17 @@ def test_precision_follows_the_device() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(case: Any, tmp_path: Path) -> None:
-    """The same batches, shared: equal up to rounding and the share of land in each window."""
+def test_two_processes_train_like_one(
+    case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same batches, shared: equal up to rounding and the share of land in each window.
+
+    It does not matter that this is the one task of a job of Slurm, whose signals stay as they are.
+    """
+    slurm = {"NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_ID": "7"}
+    for name, value in (slurm | {"JOB_NAME": "train", "NNODES": "1"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    handlers = [signal.getsignal(one) for one in (signal.SIGUSR1, signal.SIGTERM)]
     grid = case.truth.grid
     ocean_only = case.patches.model_copy(update={"lat": 12, "lon": 12})
     alone = case.run(tmp_path / "one", patches=ocean_only)
@@ -331,6 +341,7 @@ def test_two_processes_train_like_one(case: Any, tmp_path: Path) -> None:
     shared = case.run(tmp_path / "two", patches=ocean_only, training=training)
     assert grid.land.any()
     assert shared.steps == 8
+    assert [signal.getsignal(one) for one in (signal.SIGUSR1, signal.SIGTERM)] == handlers
     assert shared.best_rmse_m == pytest.approx(alone.best_rmse_m, rel=2e-2)
     assert_same_weights(shared.checkpoint, alone.checkpoint, tolerance=5e-3)
 

@@ -415,6 +415,14 @@ def reference_of(wildcards):
     return {"reference_maps": f"{folder}/oi_tuned.nc"}
 
 
+def tuned_oi_of(wildcards):
+    """Return the fit of the tuned OI, where it is a method of the task: it holds its error."""
+    if "oi_tuned" not in CONFIG.tasks[wildcards.task]:
+        return {}
+    folder = f"<results>/models/{wildcards.domain}/{wildcards.task}"
+    return {"tuning": f"{folder}/oi_tuned.json"}
+
+
 def leads_of(wildcards):
     """Return the lead-time curves of every method of a forecast task."""
     folder = f"<results>/scores/{wildcards.domain}/{wildcards.task}/leads"

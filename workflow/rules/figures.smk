@@ -322,8 +322,8 @@ rule figure_spectra:
 
 rule figure_training:
     input:
+        unpack(tuned_oi_of),
         curves=curves_of,
-        tuning="<results>/models/{domain}/{task}/oi_tuned.json",
     output:
         figure=report(
             "<results>/figures/{domain}/{task}/training.png",
@@ -347,10 +347,11 @@ rule figure_training:
         runtime=more(30),
     params:
         config=stage("figures"),
+        tuning=options(tuning="--tuning"),
     shell:
         "python workflow/scripts/figure_training.py --config {params.config:q}"
         " --domain {wildcards.domain} --task {wildcards.task}"
-        " --tuning {input.tuning:q} {input.curves:q}"
+        " {params.tuning} {input.curves:q}"
         " --output {output.figure:q}"
         " --log {log:q}"
 

@@ -1,5 +1,7 @@
 """Draw how the networks learned."""
 
+from pathlib import Path
+
 import pandas as pd
 import typer
 
@@ -15,8 +17,8 @@ def main(
     domain: runtime.DomainOption,
     task: runtime.TaskOption,
     curves: runtime.FilesArgument,
-    tuning: runtime.FileOption,
     output: runtime.FileOption,
+    tuning: Path | None = None,
     log: runtime.LogOption = None,
 ) -> None:
     """Loss, validation error against the tuned OI, learning rate."""
@@ -31,7 +33,7 @@ def main(
         title="Training curves",
         wildcards={"domain": domain, "task": task, "figure": "training"},
     ) as run:
-        baseline = read_json(tuning)["rmse_m"]
+        baseline = read_json(tuning)["rmse_m"] if tuning else None
         method_of = {METHODS[method].curve: method for method in stage.methods}
         records = {method_of[curve.name]: pd.read_csv(curve) for curve in curves}
         write_figure(training.curves(records, baseline), output, stage.dpi)

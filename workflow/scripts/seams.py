@@ -12,7 +12,7 @@ from pipeline_spde.stages import SeamsStage
 def main(
     config: runtime.ConfigOption,
     domain: runtime.DomainOption,
-    method: str,
+    method: runtime.TextOption,
     maps: runtime.FileOption,
     grid: runtime.FileOption,
     output: runtime.FileOption,

@@ -9,7 +9,7 @@ from pipeline_spde.stages import TileStage
 def main(
     config: runtime.ConfigOption,
     domain: runtime.DomainOption,
-    tile: str,
+    tile: runtime.TextOption,
     checkpoint: runtime.FileOption,
     observations: runtime.FileOption,
     grid: runtime.FileOption,

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint, read_torch
 from pipeline_spde.assimilation.spde_solver import SpdeSolver
@@ -291,6 +292,9 @@ def _fit(
         devices=training.devices,
         # spawned, not forked: a forked process may not use the threads of its parent
         strategy="ddp_spawn" if training.devices > 1 else "auto",
+        # Lightning starts the processes itself, in the one task of a Slurm job too, and leaves the
+        # scheduler's signals alone: the workflow retries what was ended, from its checkpoint
+        plugins=[LightningEnvironment()],
         precision=run.precision,
         max_steps=training.steps - first_step,
         max_epochs=-1,
