@@ -61,7 +61,7 @@ def test_the_experiment_runs_through_slurm_and_finds_what_a_local_run_finds(tmp_
     done = snakemake(local, "--cores", "2", *TINY)
     assert done.returncode == 0, text_of(done)[-6000:]
     names = sorted(p.relative_to(local) for p in (local / "results").rglob("*.nc"))
-    assert len(names) > 20
+    assert len(names) >= 20
     for name in names:
         with xr.open_dataset(local / name) as one, xr.open_dataset(remote / name) as other:
             for variable in one.variables:
@@ -90,7 +90,7 @@ def test_resources_partition_and_gpu_come_from_the_profile(checkout):
 def test_a_job_killed_for_memory_is_retried_with_more(checkout):
     done = snakemake(
         checkout, f"{DATA}/truth.nc", *SLURM, *TINY,
-        "--set-resources", "truth:mem_mb=220*attempt",
+        "--set-resources", "truth:mem_mb=350*attempt",
     )  # fmt: skip
     text = text_of(done)
     assert done.returncode == 0, text[-4000:]
@@ -113,9 +113,9 @@ def test_a_job_that_never_has_enough_memory_is_reported_with_the_remedy(checkout
 
 
 def test_a_job_out_of_time_is_retried_and_goes_on_from_its_checkpoint(checkout):
-    steps = 'training={"steps": 900, "validate_every": 30, "patience": 1000}'
+    steps = 'training={"steps": 8000, "validate_every": 200, "patience": 1000}'
     target = "results/tiny/models/gulfstream/mapping/state.ckpt"
-    model = 'model={"start": "oi"}'
+    model = 'model={"start": "oi", "hidden": 32, "prior_hidden": 32}'
     done = snakemake(
         checkout, target, *SLURM, *TINY, "--config", SHORT, steps, model, "--retries", "4",
         "--set-resources", "train:runtime=attempt", "train:mem_mb=3000",
@@ -124,7 +124,7 @@ def test_a_job_out_of_time_is_retried_and_goes_on_from_its_checkpoint(checkout):
     assert done.returncode == 0, text[-4000:]
     assert "Trying to restart job" in text
     curve = pd.read_csv((checkout / target).with_name("training.csv"))
-    assert curve["step"].is_monotonic_increasing and curve["step"].iloc[-1] == 900
+    assert curve["step"].is_monotonic_increasing and curve["step"].iloc[-1] == 8000
     assert curve["step"].is_unique
 
 
