@@ -381,20 +381,15 @@ def seam_scores(
         truth: file of the truth, or None.
         grid: file of the domain's grid.
         request: which tiles there are.
-        resampling: arguments of `scores.seams.score_seams`.
-
-    Returns:
-        "maps" and "truth" -> what `score_seams` returns; `tiles`, their number.
+        resampling: arguments of `scores.seams.score_seams`, whose result is returned with `tiles`,
+            their number.
     """
     cells, _, _ = read_grid(grid)
     tiles = tiles_of(cells, request)
-    found: dict[str, Any] = {"tiles": len(tiles)}
-    for name, path in (("maps", maps), ("truth", truth)):
-        if path is None:
-            continue
-        days = _days_of(path, request.period)
-        found[name] = score_seams(days, edges_of(tiles), cells.periodic, **resampling)
-    return found
+    true = None if truth is None else _days_of(truth, request.period)
+    days, edges = _days_of(maps, request.period), edges_of(tiles)
+    found = score_seams(days, edges, cells.periodic, **resampling, reference=true)
+    return {"tiles": len(tiles), **found}
 
 
 def _days_of(path: str | Path, period: Period) -> Iterator[NDArray[np.float32]]:

@@ -35,6 +35,11 @@ def test_a_smooth_field_has_no_seams_and_tiles_side_by_side_have():
     for axis in ("rows", "columns", "both"):
         assert seamed[axis]["low"] > 1.05, axis
     assert clean["edges"] == 10
+    # against the field itself: one, whatever it has of its own there
+    same = score_seams(iter(fields[0]), edges, **arguments, reference=iter(fields[0]))
+    assert same["relative"]["low"] == same["relative"]["high"] == same["relative"]["value"] == 1
+    other = score_seams(iter(cut), edges, **arguments, reference=iter(fields[0]))["relative"]
+    assert other["low"] > 1.02
 
 
 def test_jumps_are_those_across_and_beside_the_edges():

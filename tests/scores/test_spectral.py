@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import xrft
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pipeline_spde.scores import score_spectra
-from pipeline_spde.scores.spectra import method_spectra
+from pipeline_spde.scores.spectra import largest_box, method_spectra
 from pipeline_spde.scores.spectral import (
     complete_rows,
     isotropic_power,
@@ -202,3 +205,41 @@ def test_spectra_of_several_methods_are_those_of_each(maps, vector_a):
     xr.testing.assert_identical(zonal["oi"], alone[1])
     assert list(fields) == list(zonal) == ["oi", "perfect"]
     assert float(zonal["perfect"]["error"].max()) == 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_the_largest_box_is_the_largest_of_all(valid):
+    south, north, west, east = largest_box(valid)
+    assert valid[south:north, west:east].all()
+    rows, columns = valid.shape
+    best = max(
+        (
+            (b - a) * (d - c)
+            for a in range(rows) for b in range(a + 1, rows + 1)
+            for c in range(columns) for d in range(c + 1, columns + 1)
+            if valid[a:b, c:d].all()
+        ),
+        default=0,
+    )  # fmt: skip
+    assert (north - south) * (east - west) == best
+
+
+def test_spectra_around_land_are_those_of_the_largest_box(rng):
+    shape, axes = (12, 20, 40), {"time": np.arange("2020-01-01", "2020-01-13", dtype="M8[D]")}
+    axes |= {"lat": 30 + 0.25 * np.arange(20), "lon": 0.25 * np.arange(40)}
+    axes["time"] = axes["time"].astype("M8[ns]") + np.timedelta64(12, "h")
+    truth = xr.DataArray(rng.standard_normal(shape), axes, ("time", "lat", "lon"))
+    estimate = truth + 0.5 * rng.standard_normal(shape)
+    land = np.zeros(shape[1:], bool)
+    land[:, 30:33] = True  # in every row; west of it lies the largest box
+    field, zonal = score_spectra(
+        truth=truth.where(~land), estimate=estimate.where(~land), margin_degrees=0
+    )
+    west = {"lon": slice(0, 30)}
+    box = score_spectra(truth=truth[west], estimate=estimate[west], margin_degrees=0)
+    xr.testing.assert_allclose(field, box[0])
+    xr.testing.assert_allclose(zonal, box[1])
+    land[::2, ::8] = land[1::2, 4::8] = True
+    with pytest.raises(ValueError, match="nor is a box"):
+        score_spectra(truth=truth.where(~land), estimate=estimate.where(~land), margin_degrees=0)

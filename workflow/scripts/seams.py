@@ -34,8 +34,8 @@ def main(
     ) as run:
         found = tiling.seam_scores(maps, truth, grid, stage.request, stage.resampling())
         write_json(output, found)
-        if found["maps"]["both"]["value"] is not None:
-            run.metrics["seam_ratio"] = found["maps"]["both"]["value"]
+        ratio = found.get("relative", found["both"])["value"]
+        run.metrics |= {} if ratio is None else {"seam_ratio": ratio}
 
 
 if __name__ == "__main__":

@@ -58,7 +58,11 @@ def jumps(
 
 
 def seam_ratio(
-    sums: NDArray[np.float64], draws: int, confidence: float, seed: int
+    sums: NDArray[np.float64],
+    draws: int,
+    confidence: float,
+    seed: int,
+    reference: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """Return the ratio of the jumps and its interval by resampling edges.
 
@@ -69,35 +73,44 @@ def seam_ratio(
         draws: bootstrap draws.
         confidence: coverage of the interval.
         seed: of the draws.
+        reference: of the same places in another field; the ratio is then divided by its ratio,
+            which draws the same edges.
 
     Returns:
         `value`, `low`, `high`, `edges`, `jump_m` and `jump_beside_m`; values None where there is
         no edge with ocean on both sides, the interval where there are fewer than four.
     """
-    by_edge = sums.sum(axis=0)
-    by_edge = by_edge[(by_edge[:, 1] > 0) & (by_edge[:, 3] > 0)]
-    if not len(by_edge):
+    parts = [sums.sum(axis=0)] + ([] if reference is None else [reference.sum(axis=0)])
+    known = np.all([(part[:, 1] > 0) & (part[:, 3] > 0) for part in parts], axis=0)
+    if not known.any():
         return dict.fromkeys(("value", "low", "high", "jump_m", "jump_beside_m")) | {"edges": 0}
-
-    def ratio(total: NDArray[np.float64]) -> NDArray[np.float64]:
-        across, beside = total[..., 0] / total[..., 1], total[..., 2] / total[..., 3]
-        return np.asarray(across / np.maximum(beside, np.finfo(float).tiny))
-
-    total = by_edge.sum(axis=0)
+    parts = [part[known] for part in parts]
+    edges = len(parts[0])
     low = high = None
-    if len(by_edge) >= 4:
-        rng = np.random.default_rng(seed)
-        drawn = by_edge[rng.integers(0, len(by_edge), (draws, len(by_edge)))].sum(axis=1)
+    if edges >= 4:
+        index = np.random.default_rng(seed).integers(0, edges, (draws, edges))
         tail = 50 * (1 - confidence)
-        low, high = (float(value) for value in np.percentile(ratio(drawn), [tail, 100 - tail]))
+        drawn = _ratio([part[index].sum(axis=1) for part in parts])
+        low, high = (float(value) for value in np.percentile(drawn, [tail, 100 - tail]))
+    total = parts[0].sum(axis=0)
     return {
-        "value": float(ratio(total)),
+        "value": float(_ratio([part.sum(axis=0) for part in parts])),
         "low": low,
         "high": high,
-        "edges": len(by_edge),
+        "edges": edges,
         "jump_m": float(total[0] / total[1]),
         "jump_beside_m": float(total[2] / total[3]),
     }
+
+
+def _ratio(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the ratio of the first sums over that of the others."""
+    tiny = np.finfo(float).tiny
+    ratios = [
+        (part[..., 0] / part[..., 1]) / np.maximum(part[..., 2] / part[..., 3], tiny)
+        for part in parts
+    ]
+    return np.asarray(ratios[0] / (ratios[1] if len(ratios) > 1 else 1.0))
 
 
 def score_seams(
@@ -107,6 +120,7 @@ def score_seams(
     draws: int,
     confidence: float,
     seed: int,
+    reference: Iterable[NDArray[np.floating]] | None = None,
 ) -> dict[str, Any]:
     """Return the ratio across rows, across columns and of both together.
 
@@ -117,14 +131,25 @@ def score_seams(
         draws: as for `seam_ratio`, and so are the others.
         confidence: see there.
         seed: see there.
+        reference: another field (the truth) on the same days: adds its own ratios as `reference`,
+            and `relative`, the ratio of both together over that of the reference.
     """
-    sums: dict[str, NDArray[np.float64]] = {}
+    own = _sums(days, edges, periodic)
+    options: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
+    found: dict[str, Any] = {axis: seam_ratio(sums, **options) for axis, sums in own.items()}
+    if reference is not None:
+        other = _sums(reference, edges, periodic)
+        found["reference"] = {axis: seam_ratio(sums, **options) for axis, sums in other.items()}
+        found["relative"] = seam_ratio(own["both"], **options, reference=other["both"])
+    return found
+
+
+def _sums(
+    days: Iterable[NDArray[np.floating]], edges: Mapping[str, Sequence[int]], periodic: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Return the sums of `jumps` over days, of rows, of columns and of both, (1, edges, 4)."""
+    sums = {axis: np.zeros((1, len(edges[axis]), 4)) for axis in ("rows", "columns")}
     for day in days:
-        for axis in ("rows", "columns"):
-            found = jumps(day[None], edges[axis], axis, periodic)
-            sums[axis] = found + sums.get(axis, 0.0)
-    if not sums:
-        raise ValueError("no day is given")
-    both = np.concatenate(list(sums.values()), axis=1)
-    ratios = {axis: seam_ratio(own, draws, confidence, seed) for axis, own in sums.items()}
-    return {**ratios, "both": seam_ratio(both, draws, confidence, seed)}
+        for axis, total in sums.items():
+            total += jumps(day[None], edges[axis], axis, periodic)
+    return {**sums, "both": np.concatenate(list(sums.values()), axis=1)}

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pipeline_spde.grids import KM_PER_DEGREE
 from pipeline_spde.scores.collocation import collocate
 from pipeline_spde.scores.spectral import Power, WindowName, complete_rows, spectrum, taper
+
+_FEWEST_CELLS = 16
+"""Of a box along longitude whose spectrum says anything."""
 
 
 def score_spectra(
@@ -20,6 +24,8 @@ def score_spectra(
     window: WindowName = "hann",
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return the space-time score field and the zonal spectra of truth and error.
+
+    Latitude rows without holes or land are taken, or, where there is none, the largest box without.
 
     Args:
         truth: one map a day in m on consecutive days, NaN on land, dims (time, lat, lon).
@@ -33,18 +39,22 @@ def score_spectra(
           spectral densities in m²/(1/km), which integrate to the windowed variance.
 
     Raises:
-        ValueError: nothing in common, days with gaps, or no latitude row without holes.
+        ValueError: nothing in common, days with gaps, or no such row and no such box.
     """
     maps = collocate(truth=truth, estimate=estimate, margin_degrees=margin_degrees)
     if np.any(np.diff(maps.days) != np.timedelta64(1, "D")):
         raise ValueError("the days have gaps; a space-time spectrum needs consecutive days")
-    rows = complete_rows(maps.valid)
-    if not rows.any():
-        raise ValueError("no latitude row is without holes or land")
+    rows, columns = complete_rows(maps.valid), slice(None)
+    if not rows.any():  # land in every row, as around the globe: the largest box without any
+        south, north, west, east = largest_box(np.asarray(maps.valid.all(axis=0)))
+        rows, columns = np.zeros(rows.size, bool), slice(west, east)
+        rows[south:north] = True
+    if rows.sum() < 2 or maps.truth[:, rows][..., columns].shape[2] < _FEWEST_CELLS:
+        raise ValueError("no latitude row is without holes or land, nor is a box of some size")
     step_lon = maps.step[1]
     lattice = spectrum(
-        truth=maps.truth[:, rows],
-        estimate=maps.estimate[:, rows],
+        truth=maps.truth[:, rows][..., columns],
+        estimate=maps.estimate[:, rows][..., columns],
         window=window,
         step_degrees=step_lon,
     )
@@ -56,7 +66,7 @@ def score_spectra(
         },
     )
     km_per_degree = float(KM_PER_DEGREE * np.cos(np.radians(maps.lat[rows])).mean())
-    shape = (maps.days.size, int(rows.sum()), maps.lon.size)
+    shape = (maps.days.size, int(rows.sum()), maps.lon[columns].size)
     densities = {
         name: (
             "wavenumber",
@@ -70,6 +80,31 @@ def score_spectra(
         densities, coords={"wavenumber": ("wavenumber", wavenumber, {"units": "1/km"})}
     )
     return field, zonal
+
+
+def largest_box(valid: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return the largest rectangle of True cells, by area.
+
+    Args:
+        valid: shape (lat, lon).
+
+    Returns:
+        First row, row after the last, first column, column after the last; zeros for none.
+    """
+    best, area = (0, 0, 0, 0), 0
+    heights = np.zeros(valid.shape[1] + 1, np.int64)  # a last column of height 0 ends all boxes
+    for row, line in enumerate(valid):
+        heights[:-1] = np.where(line, heights[:-1] + 1, 0)
+        open_boxes: list[tuple[int, int]] = []  # (first column, height), heights growing
+        for column, height in enumerate(heights.tolist()):
+            first = column
+            while open_boxes and open_boxes[-1][1] >= height:
+                first, high = open_boxes.pop()
+                if high * (column - first) > area:
+                    area = high * (column - first)
+                    best = (row + 1 - high, row + 1, first, column)
+            open_boxes.append((first, height))
+    return best
 
 
 def method_spectra(
