@@ -58,5 +58,21 @@ def write_natl60(folder: Path) -> None:
         shutil.copy(path, place / "coord" / "nadirs" / f"{name}.nc")
 
 
-WRITERS = {"medsea_ose": write_mediterranean, "natl60_small": write_natl60, "paper": write_natl60}
+def write_weekly_globe(folder: Path) -> None:
+    """Weekly maps of sea level anomaly around the globe, every five degrees."""
+    time = np.arange("1992-10-14", "1992-12-03", 7, dtype="datetime64[D]").astype("datetime64[ns]")
+    axes = {"time": time, "lat": np.arange(-90.0, 91.0, 5), "lon": np.arange(-175.0, 181.0, 5)}
+    height = np.random.default_rng(1992).normal(0, 0.1, [axis.size for axis in axes.values()])
+    sla = (("time", "lat", "lon"), height, {"units": "m", "long_name": "sea level anomaly"})
+    xr.Dataset({"sla": sla}, axes).to_netcdf(
+        folder / "aviso_l4_global_sla_weekly_19921014_19921202.nc"
+    )
+
+
+WRITERS = {
+    "global_duacs": write_weekly_globe,
+    "medsea_ose": write_mediterranean,
+    "natl60_small": write_natl60,
+    "paper": write_natl60,
+}
 """Configuration -> what writes the files that it needs."""
