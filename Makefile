@@ -41,10 +41,12 @@ test-faults: $(READY)
 
 test-lowest: $(READY)
 	$(PYTHON) -m venv $(VENV)-lowest
-	$(BIN)/python tests/lowest.py > $(VENV)-lowest/lowest.txt
-	$(VENV)-lowest/bin/pip install --quiet "torch==2.13.*"
-	$(VENV)-lowest/bin/pip install --quiet -c $(VENV)-lowest/lowest.txt --editable ".[test]"
-	$(VENV)-lowest/bin/python -m pytest -m "not slow"
+	$(VENV)-lowest/bin/pip install --quiet uv "torch==2.13.*"
+	$(VENV)-lowest/bin/uv pip compile --quiet pyproject.toml --extra test --resolution lowest-direct | \
+	  grep -vE "^(torch|nvidia-|cuda-|triton)" > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/pip install --quiet --no-deps -r $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/pip install --quiet --no-deps --editable .
+	PATH="$(abspath $(VENV)-lowest/bin):$$PATH" $(VENV)-lowest/bin/python -m pytest -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
