@@ -43,7 +43,7 @@ test-lowest: $(READY)
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install --quiet uv "torch==2.13.*"
 	$(VENV)-lowest/bin/uv pip compile --quiet pyproject.toml --extra test --resolution lowest-direct | \
-	  grep -vE "^(torch|nvidia-|cuda-|triton)" > $(VENV)-lowest/lowest.txt
+	  grep -vE "^(torch=|nvidia-|cuda-|triton)" > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/pip install --quiet --no-deps -r $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/pip install --quiet --no-deps --editable .
 	PATH="$(abspath $(VENV)-lowest/bin):$$PATH" $(VENV)-lowest/bin/python -m pytest -m "not slow"
