@@ -233,7 +233,7 @@ def test_mistakes_are_named(grid: Grid, checkpoint: Path, tmp_path: Path) -> Non
         maps(observations, checkpoint, grid=other)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign", "older"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "foreign", "older"])
 def test_an_unusable_checkpoint_is_named(
     grid: Grid, checkpoint: Path, tmp_path: Path, damage: str
 ) -> None:
@@ -245,6 +245,12 @@ def test_an_unusable_checkpoint_is_named(
         loaded = torch.load(checkpoint, weights_only=True)
         loaded["about"].pop("std")
         torch.save(loaded, bad)
+    elif damage == "flipped":  # of one weight, which torch itself would read as it is
+        weight = StateCheckpoint.load(checkpoint).weights["gradient_net.gates.weight"]
+        place = content.index(weight.numpy().tobytes()) + 40
+        changed = bytes(255 - byte for byte in content[place : place + 4])
+        bad.write_bytes(content[:place] + changed + content[place + 4 :])
+        torch.load(bad, weights_only=True)
     else:
         bad.write_bytes(
             {"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage]

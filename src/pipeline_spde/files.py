@@ -38,7 +38,8 @@ def open_netcdf(path: str | Path, variables: tuple[str, ...] = (), **options: An
     path = Path(path)
     require_whole(path)
     try:
-        data = xr.open_dataset(path, **options)
+        # numbers of days stay numbers, which older releases turned into spans of time
+        data = xr.open_dataset(path, **{"decode_timedelta": False, **options})
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(
             f"{path}: cannot be read as NetCDF ({error}); it may be truncated: delete it and "

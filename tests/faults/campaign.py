@@ -247,7 +247,15 @@ def read_only(folder: Path, wanted: dict[str, str], mount: Path) -> Outcome:
     subprocess.run(["mount", "--bind", results, results], check=True)
     subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
     try:
-        refusal, said = refused(folder, PRODUCTS["scores"], "Read-only file system", "Errno 30")
+        refusal, said = refused(
+            folder,
+            PRODUCTS["scores"],
+            "Read-only file system",
+            "Errno 30",
+            "Write-protected",
+            "not writable",
+            "cannot be locked",
+        )
     finally:
         subprocess.run(["umount", results], check=True)
     good = refusal and repaired(folder, "scores", wanted)

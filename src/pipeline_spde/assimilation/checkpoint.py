@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -112,13 +113,28 @@ def read_torch(path: str | Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint; train the model first")
     try:
+        _require_sound(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         reason = str(error).split("\n", 1)[0]
         raise DataError(
             f"{path}: cannot be read as a checkpoint ({reason}); it may be truncated or another "
             "kind of file: delete it and train again"
         ) from error
+
+
+def _require_sound(path: Path) -> None:
+    """Raise ValueError where the checksums in the file are not those of its data.
+
+    torch.load does not look at them: weights with a damaged block would be used as they are.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} is wrong")
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
