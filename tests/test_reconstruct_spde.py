@@ -15,7 +15,7 @@ import torch
 from pipeline_spde import io, methods
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
 from pipeline_spde.assimilation.theta import ThetaProblem, dynamics
-from pipeline_spde.config import PatchConfig
+from pipeline_spde.config import InferenceConfig, PatchConfig
 from pipeline_spde.data.windows import WindowCutter, on_days, patch_plan
 from pipeline_spde.fields import PARAMETERS, Maps
 from pipeline_spde.networks import trained
@@ -155,7 +155,9 @@ def test_patches_are_blended_without_seams_in_theta(domain: Domain) -> None:
 
 
 def test_batch_size_does_not_matter(domain: Domain) -> None:
-    reference, other = maps(domain, "mapping", batch_size=1), maps(domain, "mapping", batch_size=9)
+    reference, other = (
+        maps(domain, "mapping", inference=InferenceConfig(batch_size=size)) for size in (1, 9)
+    )
     np.testing.assert_allclose(other.height, reference.height, rtol=0, atol=2e-5)
     for key, field in reference.parameters.items():
         np.testing.assert_allclose(other.parameters[key], field, rtol=2e-3, atol=1e-3, err_msg=key)
