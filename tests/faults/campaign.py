@@ -394,7 +394,7 @@ def table(outcomes: list[Outcome]) -> str:
         lines.append(f"| kill -9 × {count} | {what} | {end} | {'NO' if bad else 'ok'} |")
     for one in outcomes:
         if one.fault != "kill -9":
-            end = one.end.replace("|", "\\|")
+            end = " ".join(one.end.replace("|", "\\|").split())
             lines.append(f"| {one.fault} | {one.what} | {end} | {'ok' if one.good else 'NO'} |")
     good = sum(one.good for one in outcomes)
     head = f"{len(outcomes)} trials, {len(kills)} of them kills: {good} ended well.\n"
