@@ -131,7 +131,7 @@ def test_every_patch_lies_in_one_tile_and_the_weights_add_up(
     assert len(held) == len(set(held)) == len(starts) * len(plan.starts[1]) * len(plan.starts[2])
     assert sum(p.days for p in tiling.segments(PERIOD, days)) == PERIOD.days
     assert len({tile.name for tile in tiles}) == len(tiles)
-    # constant fields, a different one in each tile, blend to something between them everywhere
+    # what is the same in all tiles is so after blending, everywhere
     first = [tile for tile in tiles if tile.period.start == PERIOD.start]
     parts = [(tile, Path(str(number))) for number, tile in enumerate(first)]
 

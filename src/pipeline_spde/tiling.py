@@ -25,7 +25,7 @@ from pipeline_spde.data.topography import add_topography
 from pipeline_spde.data.windows import patch_plan
 from pipeline_spde.fields import GriddedObservations, Maps, daily_stamps
 from pipeline_spde.files import DataError, open_netcdf
-from pipeline_spde.grids import Grid
+from pipeline_spde.grids import Grid, closes_circle
 from pipeline_spde.io import Provenance, read_grid, write_dataset
 from pipeline_spde.periods import Period
 from pipeline_spde.scores.seams import score_seams
@@ -137,10 +137,14 @@ def tiles_of(grid: Grid, request: MapRequest) -> list[Tile]:
 def tile_named(name: str, grid: str | Path, request: MapRequest) -> Tile:
     """Return the tile of that name of the domain in a file of `io.write_grid`.
 
+    Only the axes are read: a job's memory does not grow with the domain.
+
     Raises:
         ValueError: the domain has no such tile.
     """
-    cells, _, _ = read_grid(grid)
+    with open_netcdf(grid, ("lat", "lon")) as data:
+        lat, lon = data["lat"].values, data["lon"].values
+    cells = Grid.latlon(lat, lon, periodic=closes_circle(lon))
     tiles = {tile.name: tile for tile in tiles_of(cells, request)}
     if name not in tiles:
         raise ValueError(f"no tile {name}; there are {', '.join(tiles)}")
@@ -158,7 +162,7 @@ def segments(period: Period, days: int) -> list[Period]:
 
 
 def read_tile(
-    observations: str | Path, grid: str | Path, tile: Tile, half_window_days: int
+    observations: str | Path, grid: str | Path, tile: Tile, reach_days: int
 ) -> tuple[GriddedObservations, NDArray[np.float64]]:
     """Return (observations, mean) of the cells of a tile; no more is read than they need.
 
@@ -166,14 +170,14 @@ def read_tile(
         observations: file of gridded observations of the domain.
         grid: file of its land and mean.
         tile: which cells and days.
-        half_window_days: days read before the first and after the last mapped day.
+        reach_days: days read before the first and after the last mapped day.
 
     Raises:
         FileNotFoundError, DataError: a file is missing or unusable, or for another domain.
     """
     with open_netcdf(grid, ("lat", "lon", "land", "mean_height")) as data:
         fields = _cells(data[["land", "mean_height"]], tile, grid).load()
-    reach = np.timedelta64(half_window_days, "D")
+    reach = np.timedelta64(reach_days, "D")
     first = np.datetime64(tile.period.start, "D") - reach
     last = np.datetime64(tile.period.end, "D") + reach + _ONE_DAY
     names = ("time", "observed", "obs_count", "obs_error")
@@ -181,7 +185,7 @@ def read_tile(
         days = data.sel(time=slice(first, last - np.timedelta64(1, "s")))
         if days.sizes["time"] == 0:
             raise DataError(
-                f"{observations}: no day of {tile.period} and {half_window_days} days around it; "
+                f"{observations}: no day of {tile.period} and {reach_days} days around it; "
                 "make the observations of this period"
             )
         own = _cells(days, tile, observations).load()

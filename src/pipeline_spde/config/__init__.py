@@ -113,7 +113,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "truth": 1,
     "tracks": 1,
     "observations": 1,
-    "statistics": 1,
+    "statistics": 2,
     "tune": 2,
     "fit": 2,
     "train": 1,
