@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline_spde.config import Config
-from pipeline_spde.stages import ensemble_tasks, figure_names
+from pipeline_spde.products import ensemble_tasks, figure_names
 
 OF_AN_ENSEMBLE = {"theta.png", "members.png"}
 

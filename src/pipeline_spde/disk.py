@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from pipeline_spde.config import Config, DomainConfig
+from pipeline_spde.products import ensemble_tasks
 from pipeline_spde.splits import mapped_days
-from pipeline_spde.stages import ensemble_tasks, needs_first_guess, results_folder
+from pipeline_spde.stages import needs_first_guess, results_folder
 
 # Bytes on disk, compressed; measured on the demonstration: 3.3, 2.2 and 14.
 _HEIGHT = 4  # a float32 of a cell and day hardly shrinks

@@ -30,7 +30,6 @@ class Method:
         checkpoint: name of the file of its trained network, "" when it has none.
         curve: name of the file of the network's training curve.
         options: further arguments of its function `reconstruct`.
-        ensemble: True when it has an ensemble of members.
     """
 
     module: str
@@ -39,7 +38,6 @@ class Method:
     checkpoint: str = ""
     curve: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
-    ensemble: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -59,7 +57,6 @@ METHODS: dict[str, Method] = {
         checkpoint="spde.ckpt",
         curve="spde.csv",
         options={"method": "4dvarnet_spde"},
-        ensemble=True,
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_spde.config import NETWORK_CONFIGS, Config
+from pipeline_spde.config import NETWORK_CONFIGS, Config, LocalPriorConfig
 from pipeline_spde.stages import first_guess_tree
 
 _DATA = ("truth.nc", "tracks.nc", "observations.nc", "coverage.csv", "grid.nc", "statistics.json")
@@ -23,6 +23,8 @@ def shared_files(config: Config) -> dict[str, str]:
         files = [("data", file) for file in _DATA]
         for task in {"mapping", "nrt", *config.tasks}:  # persistence is fitted for nrt
             files += [("models", f"{task}/{file}") for file in _FITTED]
+        if _local_prior(config, name) == _local_prior(config, source):
+            files.append(("models", "mapping/local_prior.nc"))
         for task, methods in config.tasks.items():
             baselines = [method for method in methods if method not in NETWORK_CONFIGS]
             files += [("maps", f"{task}/{method}.nc") for method in baselines]
@@ -30,6 +32,11 @@ def shared_files(config: Config) -> dict[str, str]:
                 files.append(("models", f"{task}/first_guess.nc"))
         found |= {f"{kind}/{name}/{file}": f"{kind}/{source}/{file}" for kind, file in files}
     return found
+
+
+def _local_prior(config: Config, name: str) -> LocalPriorConfig:
+    """Return how the prior of the members of a domain is fitted."""
+    return config.of(config.domains[name]).ensembles.local_prior
 
 
 def _shares_first_guess(config: Config, name: str, task: str) -> bool:

@@ -128,6 +128,7 @@ def domain_problems(config: Any, domain: Any) -> list[str]:
         *_embargo_problems(domain.periods, half),
         *_need_problems(config, domain),
         *_calibration_problems(config, domain),
+        *_member_problems(config, domain),
         *_pooling_problems(config, domain),
         *_mode_problems(config, domain),
         *_first_guess_problems(config, domain),
@@ -208,7 +209,7 @@ def _calibration_problems(config: Any, domain: Any) -> list[str]:
     validation, problems = domain.periods.validation, []
     needed, window = config.ensembles.calibration_days, config.model.window_days
     for name, methods in config.tasks.items():
-        if not domain.has_truth or validation is None or "4dvarnet_spde" not in methods:
+        if not domain.has_truth or validation is None or config.ensembles.method not in methods:
             continue
         try:
             period = calibrated_days(domain, Task(name=name), window)
@@ -221,6 +222,26 @@ def _calibration_problems(config: Any, domain: Any) -> list[str]:
                 f"{name} on (windows of {window} days), {needed} are needed "
                 "(ensembles.calibration_days)"
             )
+    return problems
+
+
+def _member_problems(config: Any, domain: Any) -> list[str]:
+    """Return why members of 4dvarnet, made with a prior matched to moments, cannot be made."""
+    named = {method for methods in config.tasks.values() for method in methods}
+    if config.ensembles.method != "4dvarnet" or "4dvarnet" not in named or not domain.mapped:
+        return []
+    problems = []
+    if config.model.start == "spde_oi":
+        problems.append(
+            "ensembles.method: members of 4dvarnet have no exact analysis to start from; choose "
+            "another model.start, or the method 4dvarnet_spde"
+        )
+    if not domain.has_truth and domain.fine_tune_steps:
+        problems.append(
+            "ensembles.method: members of 4dvarnet are calibrated on a truth, not on withheld "
+            "passes; leave out fine_tune_steps, which takes the calibration of model_from, or "
+            "choose the method 4dvarnet_spde"
+        )
     return problems
 
 
@@ -276,7 +297,9 @@ def _mode_problems(config: Any, domain: Any) -> list[str]:
         "spde_oi.shortest_km": guess or ("spde_oi" in named and domain.mapped),
         "spde_oi.tuning_shortest_km": guess or ("spde_oi" in named and domain.mapped),
         "first_guess.shortest_km": guess,
-        "ensembles.shortest_km": "4dvarnet_spde" in named and domain.mapped,
+        "ensembles.shortest_km": domain.mapped
+        and config.ensembles.method == "4dvarnet_spde"
+        and "4dvarnet_spde" in named,
     }
     south, north = (math.sin(math.radians(edge)) for edge in domain.lat)
     area = 6371.0**2 * (north - south) * math.radians(domain.lon[1] - domain.lon[0])

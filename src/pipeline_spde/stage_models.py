@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pipeline_spde.config import (
     AnyNetworkConfig,
     Bounds,
     EnsembleConfig,
     FirstGuessConfig,
+    LocalPriorConfig,
     MapRequest,
     ObservationConfig,
     OiTunedConfig,
@@ -127,6 +128,22 @@ class EnsembleStage(Stage):
     task: Task
     method: str
     margin: float
+    request: MapRequest
+    ensembles: EnsembleConfig
+
+
+class LocalPriorStage(Stage):
+    """Match the prior of the members of 4dvarnet to the moments of the learning period."""
+
+    learning: Period
+    local_prior: LocalPriorConfig
+
+
+class MembersStage(Stage):
+    """Make groups of members: of validation days to calibrate them, or of the days mapped."""
+
+    purpose: Literal["calibrate", "ensemble"]
+    task: Task
     request: MapRequest
     ensembles: EnsembleConfig
 

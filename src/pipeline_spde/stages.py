@@ -20,6 +20,7 @@ from pipeline_spde.config import (
     EnsembleConfig,
     FigureConfig,
     InferenceConfig,
+    LocalPriorConfig,
     MapRequest,
     Periods,
     SpdeSolverConfig,
@@ -34,7 +35,9 @@ from pipeline_spde.stage_models import (
     FitStage,
     GlobeStage,
     LeadsStage,
+    LocalPriorStage,
     MapsStage,
+    MembersStage,
     ObservationsStage,
     ReportStage,
     ScoresStage,
@@ -80,6 +83,8 @@ STAGES: dict[str, type[Stage]] = {
     "transfer_table": TransferTableStage,
     "first_guess": FirstGuessStage,
     "calibrate": EnsembleStage,
+    "local_prior": LocalPriorStage,
+    "members": MembersStage,
     "ensemble": EnsembleStage,
     "leads": LeadsStage,
     "maps": MapsStage,
@@ -94,16 +99,19 @@ STAGES: dict[str, type[Stage]] = {
 }
 
 
+_OF_THE_CALIBRATION = ("calibration_days", "keep_members")
+
 _LOOKS = 6
 """Fewest validations of a fine-tuning on real tracks."""
 
 
 def stage_json(
-    config: Config, name: str, domain: str = "", task: str = "", method: str = ""
+    config: Config, name: str, domain: str = "", task: str = "", method: str = "", purpose: str = ""
 ) -> str:
     """Return the sub-tree of a stage as canonical JSON, its seed and version included."""
-    names = [part for part in (name, domain, task, method) if part]
+    names = [part for part in (name, domain, task, method, purpose) if part]
     tree = _tree(config, name, domain, task, method)
+    tree |= _members_tree(config, domain, task, method, purpose) if name == "members" else {}
     tree |= {"version": STAGE_VERSIONS[name], "seed": derived_seed(config.seed, *names)}
     return canonical(STAGES[name].model_validate(tree).model_dump(mode="json"))
 
@@ -142,6 +150,10 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
     match name:
         case "tune":
             return own | {"period": region.periods.validation, "oi_tuned": config.oi_tuned}
+        case "local_prior":
+            return {"learning": learned_from(region), "local_prior": config.ensembles.local_prior}
+        case "members":
+            return own  # and `_members_tree`
         case "fit":
             return own | _fit_tree(config, region)
         case "zero_shot":
@@ -250,6 +262,8 @@ def _ensemble_tree(
     config: Config, region: DomainConfig, name: str, task: Task, method: str
 ) -> dict[str, Any]:
     request, settings = _request(config, region, method), config.ensembles
+    if method != "4dvarnet":  # whose prior is the one of its Θ
+        settings = settings.model_copy(update={"local_prior": LocalPriorConfig()})
     if name == "calibrate":
         period = calibrated_days(region, task, config.model.window_days)
         request = request.model_copy(update={"period": period} if period else {})
@@ -261,6 +275,25 @@ def _ensemble_tree(
         "margin": region.evaluation_margin,
         "request": request,
         "ensembles": settings,
+    }
+
+
+def _members_tree(
+    config: Config, domain: str, task: str, method: str, purpose: str
+) -> dict[str, Any]:
+    """Return the keys of groups of members: the days of a calibration, or those mapped."""
+    region = config.domains[domain]
+    config = config.of(region)
+    tree = _ensemble_tree(config, region, purpose, Task(name=task), method)
+    settings, request = tree["ensembles"], tree["request"]
+    unused = {key: EnsembleConfig.model_fields[key].default for key in _OF_THE_CALIBRATION}
+    # windows of so many targets are held at once
+    days = {"tile_days": config.inference.tile_days}
+    inference = request.inference.model_copy(update=days)
+    return {
+        "purpose": purpose,
+        "request": request.model_copy(update={"inference": inference}),
+        "ensembles": settings.model_copy(update=unused),
     }
 
 
@@ -429,49 +462,6 @@ def tracking_json(config: Config) -> str:
 def experiment_json(config: Config) -> str:
     """Return the whole configuration as canonical JSON, kept with the experiment's records."""
     return canonical(config.model_dump(mode="json"))
-
-
-def figure_names(config: Config) -> list[str]:
-    """Return the path below figures/ of every figure of an experiment."""
-    found = []
-    for name, domain in config.domains.items():
-        if not domain.mapped:
-            continue
-        simulated = domain.has_truth
-        found += [f"{name}/coverage.png", f"{name}/tracks.png"]
-        found += [f"{name}/truth.png"] if simulated else []
-        found += [f"{name}/uncertainty.png"] if ensemble_tasks(config) else []
-        for task, methods in config.tasks.items():
-            kinds = ["maps", "series", *(["speed"] if task == "mapping" else [])]
-            kinds += ["contours", "psd"] if simulated else []
-            kinds += ["regions", "globe"] if simulated and config.scores.regions else []
-            kinds += ["std"] if {"oi_tuned", "spde_oi"} & set(methods) else []
-            spread = {"oi_tuned", "spde_oi", "4dvarnet_spde"} & set(methods)
-            kinds += ["calibration"] if spread else []
-            kinds += ["parameters"] if "spde_oi" in methods else []
-            if trained_methods(config, name, task):
-                kinds.append("training")
-            kinds += ["theta", "members"] if task in ensemble_tasks(config) else []
-            if config.leads and simulated and task.startswith("for"):
-                kinds.append("leads")
-            found += [f"{name}/{task}/{kind}.png" for kind in kinds]
-            if config.figures.animation and task == "mapping":
-                films = ["animation", *(["ensemble"] if task in ensemble_tasks(config) else [])]
-                found += [f"{name}/{task}/{film}.gif" for film in films]
-    return [*found, *(["transfer.png"] if table_of_transfer(config)["rows"] else [])]
-
-
-def ensemble_tasks(config: Config) -> list[str]:
-    """Return the tasks with an ensemble of 4dvarnet_spde, whose uncertainty is drawn."""
-    return [task for task, methods in config.tasks.items() if "4dvarnet_spde" in methods]
-
-
-def trained_methods(config: Config, domain: str, task: str) -> list[str]:
-    """Return the methods of a task whose networks learn in this domain, in the order of tables."""
-    region = config.domains[domain]
-    if region.model_from is not None and not region.fine_tune_steps:
-        return []  # zero-shot: the networks of another domain as they are
-    return [method for method in config.tasks[task] if method in NETWORK_CONFIGS]
 
 
 def results_folder(config: Config) -> Path:

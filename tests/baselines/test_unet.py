@@ -33,7 +33,8 @@ from pipeline_spde.files import DataError
 from pipeline_spde.grids import Grid
 from pipeline_spde.networks import trained, untrained
 from pipeline_spde.periods import Period, Task
-from pipeline_spde.stages import TrainStage, figure_names, stage_json
+from pipeline_spde.products import figure_names
+from pipeline_spde.stages import TrainStage, stage_json
 
 SPACING = (20.0, 18.0)
 WHOLE = PatchConfig(lat=11, lon=13, stride_lat=11, stride_lon=13)

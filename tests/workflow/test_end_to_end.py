@@ -23,7 +23,8 @@ from pipeline_spde.disk import estimated_bytes
 from pipeline_spde.fields import PARAMETERS
 from pipeline_spde.files import read_json
 from pipeline_spde.periods import Period
-from pipeline_spde.stages import ensemble_tasks, figure_names, stage_json
+from pipeline_spde.products import ensemble_tasks, figure_names
+from pipeline_spde.stages import stage_json
 
 pytestmark = pytest.mark.slow
 

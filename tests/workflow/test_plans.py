@@ -43,6 +43,7 @@ RULE_FILES = (
     "report",
     "audit",
     "tiles",
+    "members",
 )
 
 

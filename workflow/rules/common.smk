@@ -6,7 +6,7 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline_spde import disk, sharing, stages
+from pipeline_spde import disk, products, sharing, stages
 from pipeline_spde.config import ConfigError, load
 from pipeline_spde.machine.remedies import remedies
 from pipeline_spde.methods import METHODS, tuning_task
@@ -41,6 +41,9 @@ MAPPED = [name for name, domain in CONFIG.domains.items() if domain.mapped]
 TILES = {
     name: methods for name in MAPPED if (methods := stages.tiled_methods(CONFIG, name))
 }
+# the method of the ensembles: one whose prior has the Θ of a network, or one matched to moments
+WITH_THETA = [m for m in ("4dvarnet_spde",) if m == CONFIG.ensembles.method]
+IN_GROUPS = [m for m in ("4dvarnet",) if m == CONFIG.ensembles.method]
 DATA_FOLDER = os.environ.get("PIPELINE_SPDE_DATA", "data")  # what `download` fills
 NOTHING = "(?!)"  # a pattern that no wildcard value matches
 
@@ -281,6 +284,24 @@ def ensemble_inputs(wildcards):
     }
 
 
+def members_stage(wildcards):
+    """Return the configuration of a group of members, for a calibration or the days mapped."""
+    w = wildcards
+    return stages.stage_json(CONFIG, "members", w.domain, w.task, w.method, w.purpose)
+
+
+def groups_of(purpose):
+    """Return an input function: the groups of members of an ensemble."""
+
+    def function(wildcards):
+        own = CONFIG.of(CONFIG.domains[wildcards.domain]).ensembles
+        folder = f"<results>/members/{wildcards.domain}/{wildcards.task}"
+        stem = f"{folder}/{wildcards.method}/{purpose}"
+        return [f"{stem}.{group}.nc" for group in range(len(own.groups()))]
+
+    return function
+
+
 def calibration_of(wildcards):
     """Return the calibration of an ensemble.
 
@@ -297,7 +318,7 @@ def calibration_of(wildcards):
 def curves_of(wildcards):
     """Return the training curves of the networks that learn for a domain and task."""
     folder = f"<results>/models/{wildcards.domain}/{wildcards.task}"
-    trained = stages.trained_methods(CONFIG, wildcards.domain, wildcards.task)
+    trained = products.trained_methods(CONFIG, wildcards.domain, wildcards.task)
     return [f"{folder}/{METHODS[method].curve}" for method in trained]
 
 
@@ -360,12 +381,12 @@ def scores_of(wildcards):
 
 
 def in_ensemble_tasks(folder):
-    """Return an input function: the file of 4dvarnet_spde in every task with an ensemble."""
+    """Return an input function: the file of the ensembles' method in every task with one."""
 
     def function(wildcards):
         return [
-            f"<results>/{folder}/{wildcards.domain}/{task}/4dvarnet_spde.nc"
-            for task in stages.ensemble_tasks(CONFIG)
+            f"<results>/{folder}/{wildcards.domain}/{task}/{CONFIG.ensembles.method}.nc"
+            for task in products.ensemble_tasks(CONFIG)
         ]
 
     return function
@@ -380,7 +401,7 @@ def judged_by(wildcards):
         "coverage": f"<results>/data/{wildcards.domain}/coverage.csv",
         "scores": [
             f"<results>/scores/{wildcards.domain}/{task}/{method}.json"
-            for task in stages.ensemble_tasks(CONFIG)
+            for task in products.ensemble_tasks(CONFIG)
             for method in CONFIG.tasks[task]
         ],
     }
@@ -401,7 +422,7 @@ def repeated(**files):
 
 def ensemble_of(wildcards):
     """Return the ensemble of a method that has one."""
-    if not METHODS[wildcards.method].ensemble:
+    if wildcards.method != CONFIG.ensembles.method:
         return {}
     folder = f"<results>/ensembles/{wildcards.domain}/{wildcards.task}"
     return {"ensemble": f"{folder}/{wildcards.method}.nc"}
@@ -446,7 +467,7 @@ def region_figures():
 
 def all_figures():
     """Return every figure of the experiment."""
-    return [f"<results>/figures/{name}" for name in stages.figure_names(CONFIG)]
+    return [f"<results>/figures/{name}" for name in products.figure_names(CONFIG)]
 
 
 if OWN_FILES and workflow.is_main_process:  # not again in every job of a cluster
@@ -467,6 +488,6 @@ def shown_on_the_page():
             shown += [
                 f"<results>/ensembles/{place}/{method}.nc"
                 for method in methods
-                if METHODS[method].ensemble
+                if method == CONFIG.ensembles.method
             ]
     return shown

@@ -13,7 +13,7 @@ rule calibrate:
         "<benchmarks>/calibrate/{domain}.{task}.{method}.tsv"
     wildcard_constraints:
         domain=names(WITH_TRUTH),
-        method=names([m for m in METHODS if METHODS[m].ensemble]),
+        method=names(WITH_THETA),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -48,7 +48,7 @@ rule calibrate_on_tracks:
         "<benchmarks>/calibrate/{domain}.{task}.{method}.tsv"
     wildcard_constraints:
         domain=names(TRACK_TUNED),
-        method=names([m for m in METHODS if METHODS[m].ensemble]),
+        method=names(WITH_THETA),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -77,7 +77,7 @@ rule ensemble:
     benchmark:
         "<benchmarks>/ensemble/{domain}.{task}.{method}.tsv"
     wildcard_constraints:
-        method=names([m for m in METHODS if METHODS[m].ensemble]),
+        method=names(WITH_THETA),
     conda:
         "../../envs/cpu.yaml"
     threads: 1

@@ -429,7 +429,7 @@ rule figure_theta:
 rule figure_members:
     input:
         unpack(truth_of),
-        ensemble="<results>/ensembles/{domain}/{task}/4dvarnet_spde.nc",
+        ensemble=f"<results>/ensembles/{{domain}}/{{task}}/{CONFIG.ensembles.method}.nc",
     output:
         figure=report(
             "<results>/figures/{domain}/{task}/members.png",
@@ -465,7 +465,7 @@ rule figure_members:
 rule figure_ensemble:
     input:
         unpack(truth_of),
-        ensemble="<results>/ensembles/{domain}/{task}/4dvarnet_spde.nc",
+        ensemble=f"<results>/ensembles/{{domain}}/{{task}}/{CONFIG.ensembles.method}.nc",
     output:
         figure=report(
             "<results>/figures/{domain}/{task}/ensemble.gif",

@@ -333,6 +333,7 @@ def fit_stationary(
     cell_km: tuple[float, float] | None = None,
     max_distance_km: float = FIT_DISTANCE_KM,
     max_lag_days: int = FIT_LAG_DAYS,
+    warn: bool = True,
 ) -> StationaryFit:
     """Return range, decorrelation time, noise length and ρ that reproduce a correlation.
 
@@ -350,6 +351,7 @@ def fit_stationary(
         cell_km: (dy, dx) of the grid, see `correlation_function`.
         max_distance_km: largest distance used.
         max_lag_days: largest lag used.
+        warn: say which parameters ended at a bound.
 
     Raises:
         ValueError: fewer correlations than parameters, or a fixed value that is not allowed.
@@ -381,7 +383,7 @@ def fit_stationary(
     best = min(found, key=lambda result: float(result.cost))
     near = np.minimum(best.x - low, high - best.x) < 1e-3 * (high - low)
     ends = tuple(np.array(free)[near].tolist())
-    if ends:
+    if ends and warn:
         logger.warning("moment matching ended at the bounds of %s", ", ".join(ends))
     misfit = float(np.sqrt(np.sum(best.fun**2) / np.sum(weight**2)))
     return replace(fit_of(best.x), misfit=misfit, at_bounds=ends)

@@ -32,6 +32,7 @@ from pipeline_spde.config.networks import (
     EnsembleConfig,
     FirstGuessConfig,
     InferenceConfig,
+    LocalPriorConfig,
     LossConfig,
     NetworkConfig,
     PatchConfig,
@@ -76,6 +77,7 @@ __all__ = [
     "FirstGuessConfig",
     "Fraction",
     "InferenceConfig",
+    "LocalPriorConfig",
     "Longitudes",
     "LossConfig",
     "MapRequest",
@@ -124,6 +126,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "train_spde": 1,
     "transfer_spde": 1,
     "calibrate": 1,
+    "local_prior": 1,
+    "members": 1,
     "ensemble": 1,
     "leads": 1,
     "transfer_unet": 1,
@@ -288,6 +292,8 @@ class Config(FrozenModel):
         problems = [*task_problems(self)]
         for name, domain in self.domains.items():
             found = [*transfer_problems(self, domain), *domain_problems(self.of(domain), domain)]
+            if self.of(domain).ensembles.method != self.ensembles.method:
+                found.append("ensembles.method: one for all domains; set it in `ensembles` above")
             problems += [f"domains.{name}.{text}" for text in found]
         if problems:
             raise ValueError("\n".join(problems))

@@ -192,9 +192,34 @@ class WithholdingConfig(FrozenModel):
     """Parts into which the passes of the mapped missions are dealt; one at a time is withheld."""
 
 
-class EnsembleConfig(FrozenModel):
-    """Ensembles of 4dvarnet_spde by conditional simulation."""
+class LocalPriorConfig(FrozenModel):
+    """Prior of ensembles of 4dvarnet: matched to moments of the learning period by region."""
 
+    box: tuple[Positive, Positive] = (10.0, 20.0)
+    """[latitude, longitude], degrees: boxes that range and decorrelation time are fitted in."""
+    smoothing_km: Positive = 150.0
+    """Smoothing of the local deviation (standard deviation of the Gaussian)."""
+    range_km: Bounds = (40.0, 1000.0)
+    """Limits of the range."""
+    decorrelation_days: Bounds = (3.0, 100.0)
+    """Limits of the decorrelation time."""
+    noise_length_km: Bounds = (5.0, 150.0)
+    """Limits of the length of the noise filter, one for the domain."""
+    largest_rho: Annotated[float, Field(gt=0.001, lt=1)] = 0.9
+    """Largest correlation of the noise from day to day, one for the domain."""
+    representativeness_m: float = Field(0.01, ge=0)
+    """Error of a pseudo-observation, a mean per pass and cell, beyond the noise of its samples."""
+
+
+class EnsembleConfig(FrozenModel):
+    """Ensembles by conditional simulation: x* + (x_s − x_s*)."""
+
+    method: Literal["4dvarnet_spde", "4dvarnet"] = "4dvarnet_spde"
+    """Whose maps members are drawn around. 4dvarnet_spde: x_s is a draw of the prior under the Θ
+    that the network found; 4dvarnet: one of a prior matched to moments by region (local_prior),
+    for domains of any size, and x_s* is made by the network."""
+    local_prior: LocalPriorConfig = LocalPriorConfig()
+    """The prior of the members of 4dvarnet."""
     members: int = Field(40, ge=2)
     """Members of an ensemble."""
     posterior: Literal["exact", "neural"] = "exact"
@@ -208,6 +233,11 @@ class EnsembleConfig(FrozenModel):
     """Write all members, not only their mean and spread."""
     calibration_days: int = Field(30, ge=5)
     """Fewest validation days that the spread is calibrated on: errors of eddies last for weeks."""
+
+    def groups(self) -> list[int]:
+        """Return the number of members of each group that is made at once."""
+        starts = range(0, self.members, self.members_at_once)
+        return [min(self.members_at_once, self.members - start) for start in starts]
 
 
 class AugmentedModelConfig(StateModelConfig):

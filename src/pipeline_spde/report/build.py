@@ -20,8 +20,8 @@ from markupsafe import Markup
 
 from pipeline_spde.config import Config
 from pipeline_spde.files import read_json
+from pipeline_spde.products import figure_names
 from pipeline_spde.report import fields, gallery, histograms, records, score_table, theta
-from pipeline_spde.stages import figure_names
 from pipeline_spde.trees import config_hash
 
 MEGABYTE = 10**6
