@@ -31,6 +31,7 @@ FLOORS = {
     "stage_models": 1.25,
     "stages": 1.5,
     "sharing": 1.75,
+    "products": 1,
     "disk": 1.75,
     "fields": 2,
     "spde": 2,
@@ -39,6 +40,7 @@ FLOORS = {
     "data": 3,
     "assimilation": 3,
     "ensemble_file": 3.5,
+    "member_file": 3.5,
     "theta_days": 4,
     "inspection": 4,
     "report": 4,
@@ -55,6 +57,7 @@ FLOORS = {
     "machine": 4.75,
     "methods": 5,
     "ensembles": 5,
+    "members": 5.5,
     "commands": 6,
     "cli": 7,
 }

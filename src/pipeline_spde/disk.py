@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline_spde.config import Config, DomainConfig
 from pipeline_spde.products import ensemble_tasks
 from pipeline_spde.splits import mapped_days
-from pipeline_spde.stages import needs_first_guess, results_folder
+from pipeline_spde.stages import needs_first_guess, results_folder, tiled_methods
 
 # Bytes on disk, compressed; measured on the demonstration: 3.3, 2.2 and 14.
 _HEIGHT = 4  # a float32 of a cell and day hardly shrinks
@@ -17,6 +17,7 @@ _OBSERVATION = 4  # value, error, count and mask of a cell and day, most of them
 _SAMPLE = 16  # time, place, height and its error, mission, pass
 _SMALL = 150 * 2**20  # figures, networks, an unfinished training, tables, tracking
 _FIELDS = {"4dvarnet_spde": 14}  # with the parameters of the prior; others: height and deviation
+_OVERLAP = 1.5  # cells of all tiles over those of the domain; they wait until they are joined
 _NADIR_A_DAY = 86400  # samples of one altimeter around the globe, one a second
 _GROUND_SPEED = 6.6  # km/s
 _SWATHS_KM = 100.0  # both sides of KaRIn together
@@ -24,15 +25,18 @@ _SWATHS_KM = 100.0  # both sides of KaRIn together
 
 def estimated_bytes(config: Config) -> dict[str, int]:
     """Return the estimated size of an experiment's files by their kind."""
-    found = {"data": 0, "first guesses": 0, "maps": 0, "ensembles": 0, "others": _SMALL}
-    for domain in config.domains.values():
+    kinds = ("data", "first guesses", "maps", "tiles", "ensembles")
+    found = {**dict.fromkeys(kinds, 0), "others": _SMALL}
+    for name, domain in config.domains.items():
         found["data"] += _data_bytes(config, domain)
         found["first guesses"] += _first_guess_bytes(config, domain)
         if domain.mapped:
             field = _HEIGHT * _cells(domain) * mapped_days(domain).days
-            methods = [name for methods in config.tasks.values() for name in methods]
-            found["maps"] += field * sum(_FIELDS.get(name, 2) for name in methods)
-            found["ensembles"] += field * _ensemble_fields(config)
+            methods: list[str] = [method for methods in config.tasks.values() for method in methods]
+            found["maps"] += field * sum(_FIELDS.get(method, 2) for method in methods)
+            tiled = tiled_methods(config, name)
+            found["tiles"] += round(_OVERLAP * field * sum(methods.count(m) for m in tiled))
+            found["ensembles"] += field * _ensemble_fields(config.of(domain))
     return found
 
 
@@ -93,7 +97,9 @@ def _ensemble_fields(config: Config) -> int:
     """Return how many fields a day the ensembles hold, what waits while one is made included."""
     tasks, settings = ensemble_tasks(config), config.ensembles
     kept = settings.members if settings.keep_members else 2
-    return len(tasks) * kept + (2 * settings.members if tasks else 0)
+    # draws and deviations; groups of a calibration and of the maps, and their members joined
+    waiting = 2 if settings.method == "4dvarnet_spde" else 3
+    return len(tasks) * kept + (waiting * settings.members if tasks else 0)
 
 
 def _cells(domain: DomainConfig) -> int:

@@ -28,12 +28,13 @@ def figure_names(config: Config) -> list[str]:
             if trained_methods(config, name, task):
                 kinds.append("training")
             kinds += ["theta"] if "4dvarnet_spde" in methods else []
-            kinds += ["members"] if task in ensembles else []
+            shown = task in ensembles and config.of(domain).ensembles.keep_members
+            kinds += ["members"] if shown else []
             if config.leads and simulated and task.startswith("for"):
                 kinds.append("leads")
             found += [f"{name}/{task}/{kind}.png" for kind in kinds]
             if config.figures.animation and task == "mapping":
-                films = ["animation", *(["ensemble"] if task in ensembles else [])]
+                films = ["animation", *(["ensemble"] if shown else [])]
                 found += [f"{name}/{task}/{film}.gif" for film in films]
     return [*found, *(["transfer.png"] if table_of_transfer(config)["rows"] else [])]
 

@@ -106,12 +106,22 @@ _LOOKS = 6
 
 
 def stage_json(
-    config: Config, name: str, domain: str = "", task: str = "", method: str = "", purpose: str = ""
+    config: Config,
+    name: str,
+    domain: str = "",
+    task: str = "",
+    method: str = "",
+    purpose: str = "ensemble",
 ) -> str:
-    """Return the sub-tree of a stage as canonical JSON, its seed and version included."""
-    names = [part for part in (name, domain, task, method, purpose) if part]
+    """Return the sub-tree of a stage as canonical JSON, its seed and version included.
+
+    `purpose` is that of a group of members: to calibrate an ensemble, or to be one.
+    """
+    names = [part for part in (name, domain, task, method) if part]
     tree = _tree(config, name, domain, task, method)
-    tree |= _members_tree(config, domain, task, method, purpose) if name == "members" else {}
+    if name == "members":
+        names.append(purpose)
+        tree |= _members_tree(config, domain, task, method, purpose)
     tree |= {"version": STAGE_VERSIONS[name], "seed": derived_seed(config.seed, *names)}
     return canonical(STAGES[name].model_validate(tree).model_dump(mode="json"))
 

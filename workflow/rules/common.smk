@@ -428,6 +428,15 @@ def ensemble_of(wildcards):
     return {"ensemble": f"{folder}/{wildcards.method}.nc"}
 
 
+def shown_ensemble(wildcards):
+    """Return the ensemble of a task, where its members are kept to be shown."""
+    own = CONFIG.of(CONFIG.domains[wildcards.domain]).ensembles
+    if wildcards.task not in products.ensemble_tasks(CONFIG) or not own.keep_members:
+        return {}
+    folder = f"<results>/ensembles/{wildcards.domain}/{wildcards.task}"
+    return {"ensemble": f"{folder}/{CONFIG.ensembles.method}.nc"}
+
+
 def reference_of(wildcards):
     """Return the maps of the tuned OI, which every other method of a task should beat in CRPS."""
     if wildcards.method == "oi_tuned" or "oi_tuned" not in CONFIG.tasks[wildcards.task]:

@@ -36,6 +36,7 @@ rule region_table:
 
 rule figure_globe:
     input:
+        unpack(shown_ensemble),
         truth="<results>/data/{domain}/truth.nc",
         maps=maps_of,
     output:
@@ -63,7 +64,8 @@ rule figure_globe:
         runtime=more(30),
     params:
         config=stage("globe"),
+        members=options(ensemble="--ensemble"),
     shell:
         "python workflow/scripts/figure_globe.py --config {params.config:q}"
-        " --domain {wildcards.domain} --truth {input.truth:q} {input.maps:q}"
+        " --domain {wildcards.domain} --truth {input.truth:q} {input.maps:q} {params.members}"
         " --output {output.figure:q} --log {log:q}"

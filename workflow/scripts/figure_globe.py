@@ -7,8 +7,9 @@ import typer
 
 from pipeline_spde import io, runtime
 from pipeline_spde.figures.globe import globe_panels, spread_boxes
+from pipeline_spde.figures.members import MEAN, heights_of_day
 from pipeline_spde.figures.style import method_look
-from pipeline_spde.files import write_figure
+from pipeline_spde.files import open_netcdf, write_figure
 from pipeline_spde.stages import GlobeStage
 
 
@@ -18,15 +19,16 @@ def main(
     maps: list[Path],
     truth: runtime.FileOption,
     output: runtime.FileOption,
+    ensemble: Path | None = None,
     log: runtime.LogOption = None,
 ) -> None:
-    """One day in the middle of the evaluation: truth first, then the maps of the methods."""
+    """One day in the middle of the evaluation: truth, maps of the methods, and some members."""
     stage = GlobeStage.model_validate_json(config)
     with runtime.stage_run(
         "figures",
         stage,
         outputs={"figure": output},
-        inputs=runtime.named(maps, truth=truth),
+        inputs=runtime.named(maps, truth=truth, ensemble=ensemble),
         log=log,
         marker=None,
         title="The gradient of the sea surface",
@@ -38,6 +40,10 @@ def main(
         for path in maps:
             one = io.read_maps(path).between(day, day)
             fields[method_look(path.stem).label] = one.height[0].astype(np.float64)
+        if ensemble is not None:
+            with open_netcdf(ensemble) as data:
+                found = heights_of_day(day, data)
+            fields |= {name: field for name, field in found.items() if name != MEAN}
         boxes = spread_boxes(stage.regions, ("gulf_stream", "agulhas", "kuroshio"))
         write_figure(globe_panels(fields, true.grid, boxes, day), output, stage.dpi)
         run.artifacts.append(str(output))

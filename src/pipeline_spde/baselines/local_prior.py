@@ -100,7 +100,7 @@ class LocalPrior:
         """Return the prior in single precision; draws may be of any length."""
 
         def tensor(field: Array) -> torch.Tensor:
-            return torch.as_tensor(field, dtype=torch.float32).expand(1, _DAYS, *grid.shape)
+            return torch.tensor(field, dtype=torch.float32).expand(1, _DAYS, *grid.shape)
 
         size, time = tensor(self.range_km), tensor(self.decorrelation_time_days)
         theta = SpdeParameters.from_physical(
@@ -216,7 +216,8 @@ def boxes(grid: Grid, size: tuple[float, float]) -> list[tuple[slice, slice]]:
     cuts = []
     for axis, wanted in zip((grid.lat, grid.lon), size, strict=True):
         extent = axis.size * float(axis[1] - axis[0])
-        edges = np.linspace(0, axis.size, max(round(extent / wanted), 1) + 1).round().astype(int)
+        count = min(max(round(extent / wanted), 1), axis.size)
+        edges = np.linspace(0, axis.size, count + 1).round().astype(int)
         cuts.append([slice(int(a), int(b)) for a, b in pairwise(edges)])
     return [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
 
@@ -299,23 +300,24 @@ def _fitted(
 def spread_out(
     centres: Array, values: Array, grid: Grid, size: tuple[float, float]
 ) -> tuple[Array, ...]:
-    """Return fields (lat, lon) of values known at some places: means with Gaussian weights.
+    """Return fields (lat, lon) of values known at some places: weighted means.
+
+    The weight (1 + d²/2)⁻³ falls like a Gaussian near a place and slowly far away, where a Gaussian
+    would give each point the value of the nearest place, with steps between them.
 
     Args:
         centres: latitude and longitude of the places, degrees, shape (places, 2).
         values: shape (places, fields).
         grid: where the fields are wanted.
-        size: (lat, lon) degrees of the boxes behind the values; half of it is the deviation of the
-            weights. Far from all places the value is that of the nearest.
+        size: (lat, lon) degrees of the boxes behind the values; half of it is the unit of d.
     """
     north = (grid.lat[:, None] - centres[:, 0]) / (0.5 * size[0])
     turn = grid.lon[:, None] - centres[:, 1]
     turn = np.mod(turn + 180.0, 360.0) - 180.0 if grid.periodic else turn
-    along, across = -0.5 * north**2, -0.5 * (turn / (0.5 * size[1])) ** 2
+    along, across = 0.5 * north**2, 0.5 * (turn / (0.5 * size[1])) ** 2
     fields = tuple(np.empty(grid.shape) for _ in range(values.shape[1]))
     for row in range(grid.shape[0]):
-        log = along[row] + across  # (lon, places)
-        weight = np.exp(log - log.max(axis=1, keepdims=True))
+        weight = (1 + along[row] + across) ** -3  # (lon, places)
         mean = weight @ values / weight.sum(axis=1, keepdims=True)
         for field, column in zip(fields, mean.T, strict=True):
             field[row] = column
