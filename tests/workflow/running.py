@@ -6,7 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,3 +42,18 @@ def copy_workflow(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder / name)
     (folder / "slurm").symlink_to("profiles/slurm")
     return folder
+
+
+def kill_when_it_runs(folder: Path, program: str, what: str, seconds: float = 240) -> bool:
+    """Kill a program in a folder whose command line holds a text, as soon as there is one."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            command = process.info["cmdline"] or []
+            script = any(part.endswith(f"/{program}") for part in command)
+            here = process.info["cwd"] == str(folder)
+            if here and script and any(part.endswith(what) for part in command):
+                process.kill()
+                return True
+        time.sleep(0.05)
+    return False

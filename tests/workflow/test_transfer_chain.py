@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import torch
 import yaml
-from running import copy_workflow, snakemake
+from running import copy_workflow, kill_when_it_runs, snakemake
 
 from pipeline_spde import io
 from pipeline_spde.assimilation.checkpoint import StateCheckpoint
@@ -162,26 +160,13 @@ def test_tiles_give_the_maps_of_one_job(results):
     assert seams["relative"]["value"] == pytest.approx(1, abs=0.4)
 
 
-def kill_when_it_runs(what: str, seconds: float = 120) -> bool:
-    """Kill the program whose command line holds a text, as soon as there is one."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for process in psutil.process_iter(["cmdline"]):
-            command = process.info["cmdline"] or []
-            if any("tile.py" in part for part in command) and what in command:
-                process.kill()
-                return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_killed_tile_is_made_again_alone(results):
     checkout, maps = results.parents[1], results / "maps" / "tiled" / "mapping" / "4dvarnet.nc"
     before = maps_of(results, "tiled")
     maps.unlink()
     target, tiles = str(maps.relative_to(checkout)), results / "tiles" / "tiled/mapping/4dvarnet"
     with ThreadPoolExecutor() as pool:
-        killed = pool.submit(kill_when_it_runs, TILES[2])
+        killed = pool.submit(kill_when_it_runs, checkout, "tile.py", TILES[2])
         done = snakemake(
             checkout, target, "--cores", "2", "--keep-going", "--configfile", "chain.yaml"
         )

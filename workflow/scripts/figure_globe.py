@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import typer
 
 from pipeline_spde import io, runtime
-from pipeline_spde.figures.globe import globe_panels, spread_boxes
-from pipeline_spde.figures.members import MEAN, heights_of_day
+from pipeline_spde.figures.globe import fields_of_day, globe_panels, spread_boxes
 from pipeline_spde.figures.style import method_look
 from pipeline_spde.files import open_netcdf, write_figure
 from pipeline_spde.stages import GlobeStage
@@ -35,17 +33,12 @@ def main(
         wildcards={"domain": domain, "figure": "globe"},
     ) as run:
         day = stage.day.isoformat()
-        true = io.read_maps(truth).between(day, day)
-        fields = {"truth": true.height[0].astype(np.float64)}
-        for path in maps:
-            one = io.read_maps(path).between(day, day)
-            fields[method_look(path.stem).label] = one.height[0].astype(np.float64)
-        if ensemble is not None:
-            with open_netcdf(ensemble) as data:
-                found = heights_of_day(day, data)
-            fields |= {name: field for name, field in found.items() if name != MEAN}
+        grid = io.read_maps(truth).grid
+        shown = {"truth": open_netcdf(truth)}
+        shown |= {method_look(path.stem).label: open_netcdf(path) for path in maps}
+        fields = fields_of_day(day, shown, None if ensemble is None else open_netcdf(ensemble))
         boxes = spread_boxes(stage.regions, ("gulf_stream", "agulhas", "kuroshio"))
-        write_figure(globe_panels(fields, true.grid, boxes, day), output, stage.dpi)
+        write_figure(globe_panels(fields, grid, boxes, day), output, stage.dpi)
         run.artifacts.append(str(output))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -12,6 +14,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipeline_spde.figures import style
+from pipeline_spde.figures.members import MEAN, heights_of_day
+from pipeline_spde.figures.panels import on_day
 from pipeline_spde.grids import Grid, wrap_longitude
 
 Array = NDArray[np.float64]
@@ -35,6 +39,23 @@ def gradient(height: Array, grid: Grid) -> Array:
         left = np.hstack([field[:, :1], field[:, :-1]])
     east = (right - left) / (2 * grid.dx_km[:, None])
     return 100.0 * np.hypot(north, east)
+
+
+def fields_of_day(
+    day: Any, maps: Mapping[str, xr.Dataset], ensemble: xr.Dataset | None = None
+) -> dict[str, Array]:
+    """Return the heights of a day by their label: those of maps, and the first members.
+
+    Args:
+        day: calendar day.
+        maps: label -> daily maps.
+        ensemble: members in the layout of `figures.members`; None for none.
+    """
+    fields = {label: on_day(data, style.quantity_of(data), day) for label, data in maps.items()}
+    if ensemble is None:
+        return fields
+    drawn = heights_of_day(day, ensemble)
+    return fields | {label: field for label, field in drawn.items() if label != MEAN}
 
 
 def globe_panels(
