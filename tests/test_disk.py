@@ -101,3 +101,13 @@ def test_what_is_there_already_is_not_asked_for_again(tmp_path):
     with made.open("wb") as file:
         file.truncate(need - 5 * MIB)
     require_room(config, free)
+
+
+def test_tiles_and_groups_of_members_wait_on_the_disk_too():
+    tree = {"tasks": {"mapping": ["4dvarnet"]}}
+    whole = estimated_bytes(load(tree))
+    assert whole["tiles"] == whole["ensembles"] == 0
+    tiled = estimated_bytes(load(tree | {"inference": {"tile_patches": [2, 2]}}))
+    assert tiled["tiles"] == pytest.approx(0.75 * tiled["maps"])
+    members = estimated_bytes(load(tree | {"ensembles": {"method": "4dvarnet", "members": 10}}))
+    assert members["ensembles"] == pytest.approx(40 * 42 * 60 * 60 * 4, rel=0.01)

@@ -62,3 +62,16 @@ def test_a_real_domain_has_no_curve_by_lead_but_an_uncertainty() -> None:
     assert "real/uncertainty.png" in names
     assert "real/for4/leads.png" not in names
     assert "real/truth.png" not in names
+
+
+def test_members_that_are_not_kept_are_not_drawn():
+    config = experiment({"mapping": ("oi_tuned", "4dvarnet")})
+    assert not any("members" in name for name in figure_names(config))
+    own = config.ensembles.model_copy(update={"method": "4dvarnet"})
+    names = figure_names(config.model_copy(update={"ensembles": own}))
+    assert {"gulfstream/mapping/members.png", "gulfstream/uncertainty.png"} <= set(names)
+    assert not any("theta" in name for name in names)
+    moments = own.model_copy(update={"keep_members": False})
+    names = figure_names(config.model_copy(update={"ensembles": moments}))
+    assert "gulfstream/uncertainty.png" in names
+    assert not any("members" in name or "ensemble" in name for name in names)

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from pipeline_spde.config import ConfigError, DomainConfig, PatchConfig, load
+from pipeline_spde.config import ConfigError, DomainConfig, EnsembleConfig, PatchConfig, load
 from pipeline_spde.periods import Period, Task
 from pipeline_spde.splits import calibrated_days, mapped_days
 
@@ -164,3 +164,36 @@ def test_calibrated_days_are_the_targets_whose_windows_reach_half_their_length_o
     short = {"validation": ["2013-01-09", "2013-01-14"]}
     domain = DomainConfig.model_validate({"periods": short})
     assert calibrated_days(domain, Task(name="for4"), 15) is None
+
+
+def test_members_of_4dvarnet_need_days_to_calibrate_on_and_a_start_of_their_own():
+    tree = {"tasks": {"mapping": ["4dvarnet"]}, "ensembles": {"method": "4dvarnet"}}
+    config = load(tree)
+    assert config.ensembles.groups() == [40]
+    text = message(**tree, model={"start": "spde_oi"})
+    assert "ensembles.method" in text and "model.start" in text
+    short = {"method": "4dvarnet", "calibration_days": 300}
+    text = message(**tree | {"ensembles": short})
+    assert "300 are needed" in text and "mapping" in text
+
+
+def test_a_domain_has_no_ensemble_of_another_method():
+    domain = {"ensembles": {"method": "4dvarnet"}}
+    text = message(domains={"gulfstream": domain}, tasks={"mapping": ["4dvarnet"]})
+    assert "domains.gulfstream.ensembles.method" in text and "one for all domains" in text
+
+
+def test_members_of_4dvarnet_are_not_calibrated_on_withheld_passes():
+    tracks = {"gulfstream": {"mapped": False}, "real": real(train=["2022-05-01", "2022-06-15"])}
+    tracks["real"] |= {"fine_tune_steps": 10}
+    tree = {"tasks": {"mapping": ["4dvarnet"]}, "ensembles": {"method": "4dvarnet"}}
+    text = message(domains=tracks, **tree)
+    assert "domains.real.ensembles.method" in text and "fine_tune_steps" in text
+
+
+@pytest.mark.parametrize(
+    ("members", "at_once", "groups"), [(10, 5, [5, 5]), (7, 3, [3, 3, 1]), (4, 40, [4])]
+)
+def test_groups_hold_all_members(members, at_once, groups):
+    settings = EnsembleConfig(members=members, members_at_once=at_once)
+    assert settings.groups() == groups
