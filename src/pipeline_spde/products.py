@@ -30,6 +30,8 @@ def figure_names(config: Config) -> list[str]:
             kinds += ["theta"] if "4dvarnet_spde" in methods else []
             shown = task in ensembles and config.of(domain).ensembles.keep_members
             kinds += ["members"] if shown else []
+            by_region = own == "4dvarnet" and task == "mapping" and task in ensembles
+            kinds += ["prior"] if by_region else []
             if config.leads and simulated and task.startswith("for"):
                 kinds.append("leads")
             found += [f"{name}/{task}/{kind}.png" for kind in kinds]

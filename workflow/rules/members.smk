@@ -124,3 +124,31 @@ rule ensemble_of_members:
         " --domain {wildcards.domain} {input.groups:q} --maps {input.maps:q}"
         " --calibration {input.calibration:q} --output {output.ensemble:q}"
         " --tracking {params.tracking:q} --log {log:q}"
+
+
+rule figure_prior:
+    input:
+        prior="<results>/models/{domain}/mapping/local_prior.nc",
+    output:
+        figure=report(
+            "<results>/figures/{domain}/mapping/prior.png",
+            caption="../report/prior.rst",
+            category="3 Training",
+            labels={"domain": "{domain}", "figure": "prior of the members"},
+        ),
+    log:
+        "<logs>/figures/{domain}.prior.log",
+    benchmark:
+        "<benchmarks>/figures/{domain}.prior.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(30),
+    params:
+        config=stage("figures"),
+    shell:
+        "python workflow/scripts/figure_prior.py --config {params.config:q}"
+        " --domain {wildcards.domain} --prior {input.prior:q} --output {output.figure:q}"
+        " --log {log:q}"

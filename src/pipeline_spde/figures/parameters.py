@@ -144,6 +144,32 @@ def overview(parameters: xr.Dataset, title: str = "") -> Figure:
     return figure
 
 
+def local_panels(prior: xr.Dataset, title: str = "") -> Figure:
+    """Draw σ, range and decorrelation time of a prior matched to moments by region.
+
+    Args:
+        prior: Dataset with sigma, range_km and decorrelation_time_days on (lat, lon), NaN on land.
+        title: over the page; empty for none.
+    """
+    fields = prior[["sigma", "range_km", "decorrelation_time_days"]].transpose("lat", "lon")
+    sigma, size, time = (fields[name].values for name in fields)
+    ratio = style.map_ratio(fields["lat"].values, fields["lon"].values)
+    with style.context():
+        figure = style.new_figure(3 * min(style.PAGE_WIDTH * ratio, 2.6) + 0.6)
+        first, second, third = figure.subplots(3, 1, sharex=True)
+        draw_parameter(
+            first, fields, sigma, style.positive_scale([sigma], style.STD_MAP),
+            "standard deviation", "σ [m]",
+        )  # fmt: skip
+        draw_parameter(second, fields, size, range_scale(size, RANGE_MAP), "range", "range [km]")
+        draw_parameter(
+            third, fields, time, range_scale(time, TIME_MAP), "decorrelation time", "T [day]"
+        )
+        if title:
+            figure.suptitle(title, fontsize=9)
+    return figure
+
+
 def one_day(parameters: xr.Dataset) -> xr.Dataset:
     """Return the parameters on (lat, lon), NaN where sigma is, zeros for a missing advection.
 

@@ -49,6 +49,7 @@ KINDS = {
     "ensemble": Kind("Maps", "film of the ensemble", "ensemble.rst"),
     "training": Kind("Training and prior", "training curves", "training.rst"),
     "parameters": Kind("Training and prior", "fitted prior of SPDE OI", "parameters.rst"),
+    "prior": Kind("Training and prior", "prior of the members, by region", "prior.rst"),
     "theta": Kind("Training and prior", "estimated prior of 4DVarNet-SPDE", "theta.rst"),
     "truth": Kind("Ocean and observations", "simulated truth", "truth.rst"),
     "coverage": Kind("Ocean and observations", "coverage by day", "observations.rst"),
