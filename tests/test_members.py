@@ -16,9 +16,7 @@ from pipeline_spde.assimilation.state_solver import StateSolver
 from pipeline_spde.baselines.local_prior import LocalPrior
 from pipeline_spde.baselines.superobs import corners
 from pipeline_spde.config import (
-    EnsembleConfig,
     InferenceConfig,
-    LocalPriorConfig,
     MapRequest,
     PatchConfig,
     StateModelConfig,
@@ -191,25 +189,25 @@ def files_of(domain: Domain, prior: LocalPrior, folder: Path) -> dict[str, Path]
     return files | {"checkpoint": checkpoint(folder)}
 
 
-def stage(files: dict[str, Path], purpose: str) -> MembersStage:
+def stage(files: dict[str, Path], purpose: str, group: int) -> MembersStage:
+    """One of three groups of five members."""
     return MembersStage(
-        version=1, seed=4, purpose=purpose, task=MAPPING,
-        request=request(files["checkpoint"], period(12, 17), 3),
-        ensembles=EnsembleConfig(
-            method="4dvarnet", members=5, members_at_once=2, calibration_days=5,
-            local_prior=LocalPriorConfig(representativeness_m=ERROR),
-        ),
+        version=1, seed=4, purpose=purpose, task=MAPPING, group=group, count=(2, 2, 1)[group],
+        request=request(files["checkpoint"], period(12, 17), 3), representativeness_m=ERROR,
     )  # fmt: skip
+
+
+def make(files: dict[str, Path], purpose: str, group: int, folder: Path) -> Path:
+    path = folder / f"{purpose}.{group}.nc"
+    wanted = stage(files, purpose, group)
+    members.make_group(wanted, files, path, SOURCE, folder, lambda done, total: None)
+    return path
 
 
 def test_groups_on_disk_make_an_ensemble_that_is_calibrated(domain, prior, tmp_path) -> None:
     files = files_of(domain, prior, tmp_path)
-    wanted, paths = stage(files, "calibrate"), []
-    for group in range(3):
-        paths.append(tmp_path / f"calibrate.{group}.nc")
-        members.make_group(
-            wanted, group, files, paths[-1], SOURCE, tmp_path, lambda done, total: None
-        )
+    wanted = stage(files, "calibrate", 0)
+    paths = [make(files, "calibrate", group, tmp_path) for group in range(3)]
     maps = maps_of_group(paths[0], domain.grid)
     straight = reconstruct(domain.observations, domain.grid, MAPPING, wanted.request)
     np.testing.assert_allclose(maps.height, straight.height, atol=2e-6)
@@ -227,16 +225,13 @@ def test_groups_on_disk_make_an_ensemble_that_is_calibrated(domain, prior, tmp_p
 
 def test_groups_that_do_not_fit_are_refused(domain, prior, tmp_path) -> None:
     files = files_of(domain, prior, tmp_path)
-    wanted, path = stage(files, "ensemble"), tmp_path / "ensemble.2.nc"
-    members.make_group(wanted, 2, files, path, SOURCE, tmp_path, lambda done, total: None)
+    wanted, path = stage(files, "ensemble", 2), make(files, "ensemble", 2, tmp_path)
     maps = reconstruct(domain.observations, domain.grid, MAPPING, wanted.request)
-    assert members_of(path, maps) == 1  # five members, two at once
+    assert members_of(path, maps) == 1
     with pytest.raises(DataError, match="make the members again"):
         members_of(path, maps.between(str(day(12)), str(day(14))))
     with pytest.raises(DataError, match="map"):
         maps_of_group(path, domain.grid)  # they are on disk already
-    with pytest.raises(ValueError, match="no group 3"):
-        members.make_group(wanted, 3, files, path, SOURCE, tmp_path, lambda done, total: None)
     with pytest.raises(ValueError, match="maps"):
         members.simulation([path], None, None, tmp_path)
     without = wanted.request.model_copy(update={"checkpoint": None})

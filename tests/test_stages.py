@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_spde.config import Config, EnsembleConfig, load_files
-from pipeline_spde.stages import STAGES, stage_json
+from pipeline_spde.config import Config, EnsembleConfig, load, load_files
+from pipeline_spde.stages import STAGES, members_json, stage_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,3 +63,28 @@ def test_only_the_calibration_depends_on_how_many_days_it_needs():
     where = ("gulfstream", "for4", "4dvarnet_spde")
     assert stage_json(first, "ensemble", *where) == stage_json(second, "ensemble", *where)
     assert stage_json(first, "calibrate", *where) != stage_json(second, "calibrate", *where)
+
+
+def test_more_members_leave_the_full_groups_as_they_are():
+    def groups(members: int) -> list[str]:
+        own = {"method": "4dvarnet", "members": members, "members_at_once": 3}
+        config = load({"tasks": {"mapping": ["4dvarnet"]}, "ensembles": own})
+        count = len(config.ensembles.groups())
+        names = ("gulfstream", "mapping", "4dvarnet", "ensemble")
+        return [members_json(config, *names, group) for group in range(count)]
+
+    few, many = groups(7), groups(9)
+    assert len(set(many)) == 3
+    assert few[:2] == many[:2] and few[2] != many[2]
+
+
+def test_a_calibration_draws_other_members_than_the_ensemble():
+    own = {"method": "4dvarnet"}
+    config = load({"tasks": {"mapping": ["4dvarnet"]}, "ensembles": own})
+    names = ("gulfstream", "mapping", "4dvarnet")
+    first, second = (
+        json.loads(members_json(config, *names, purpose, 0))
+        for purpose in ("calibrate", "ensemble")
+    )
+    assert first["seed"] != second["seed"]
+    assert first["request"]["period"] != second["request"]["period"]

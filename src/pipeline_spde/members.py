@@ -168,7 +168,6 @@ def _maps_of(
 
 def make_group(
     stage: MembersStage,
-    group: int,
     files: Mapping[str, Path],
     path: Path,
     provenance: Provenance,
@@ -178,31 +177,23 @@ def make_group(
     """Make a group of members from files and write it; the first group of a calibration holds x*.
 
     Args:
-        stage: task, request, settings and what the members are for.
-        group: number of the group, from 0.
+        stage: task, request, number of the group and of its members, and what they are for.
         files: observations, tracks, grid, checkpoint and prior.
         path: file to write.
         provenance: its global attributes.
         folder: for temporary files.
         progress: as for `deviations`.
-
-    Raises:
-        ValueError: there is no such group.
     """
-    sizes = stage.ensembles.groups()
-    if not 0 <= group < len(sizes):
-        raise ValueError(f"no group {group} of members; there are {len(sizes)}, from 0")
     seen, grid = io.read_domain(files["observations"], files["tracks"], files["grid"])
     request = stage.request.model_copy(update={"checkpoint": files["checkpoint"]})
     prior = LocalPrior.read(files["prior"], grid)
-    error = stage.ensembles.local_prior.representativeness_m
     made = deviations(
-        seen, grid, prior, stage.task, request, sizes[group], error, [stage.seed, group], folder,
-        progress,
+        seen, grid, prior, stage.task, request, stage.count, stage.representativeness_m,
+        [stage.seed, stage.group], folder, progress,
     )  # fmt: skip
     stamps = daily_stamps(request.period.start, request.period.end)
     own = None
-    if stage.purpose == "calibrate" and group == 0:
+    if stage.purpose == "calibrate" and stage.group == 0:
         own = (field for _, field in _maps_of(seen, grid, stage.task, request))
     write_group(path, stamps, grid, seen.gridded.quantity, made, own, provenance)
 

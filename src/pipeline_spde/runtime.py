@@ -31,7 +31,6 @@ logger = logging.getLogger("pipeline_spde")
 ConfigOption = Annotated[str, typer.Option("--config", help="The stage's configuration as JSON.")]
 TextOption = Annotated[str, typer.Option()]
 FileOption = Annotated[Path, typer.Option(dir_okay=False)]
-NumberOption = Annotated[int, typer.Option()]
 FolderOption = Annotated[Path, typer.Option(file_okay=False)]
 DomainOption = Annotated[str, typer.Option(help="Name of the domain.")]
 TaskOption = Annotated[str, typer.Option(help="Name of the task.")]

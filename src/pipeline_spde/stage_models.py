@@ -140,12 +140,15 @@ class LocalPriorStage(Stage):
 
 
 class MembersStage(Stage):
-    """Make groups of members: of validation days to calibrate them, or of the days mapped."""
+    """Make a group of members: of validation days to calibrate them, or of the days mapped."""
 
     purpose: Literal["calibrate", "ensemble"]
     task: Task
     request: MapRequest
-    ensembles: EnsembleConfig
+    group: int
+    count: int
+    """Members of the group: with more members in all, the full groups stay as they are."""
+    representativeness_m: float
 
 
 class LeadsStage(Stage):

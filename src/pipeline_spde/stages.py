@@ -99,29 +99,28 @@ STAGES: dict[str, type[Stage]] = {
 }
 
 
-_OF_THE_CALIBRATION = ("calibration_days", "keep_members")
-
 _LOOKS = 6
 """Fewest validations of a fine-tuning on real tracks."""
 
 
 def stage_json(
-    config: Config,
-    name: str,
-    domain: str = "",
-    task: str = "",
-    method: str = "",
-    purpose: str = "ensemble",
+    config: Config, name: str, domain: str = "", task: str = "", method: str = ""
 ) -> str:
-    """Return the sub-tree of a stage as canonical JSON, its seed and version included.
-
-    `purpose` is that of a group of members: to calibrate an ensemble, or to be one.
-    """
+    """Return the sub-tree of a stage as canonical JSON, its seed and version included."""
     names = [part for part in (name, domain, task, method) if part]
-    tree = _tree(config, name, domain, task, method)
-    if name == "members":
-        names.append(purpose)
-        tree |= _members_tree(config, domain, task, method, purpose)
+    return _as_json(config, name, names, _tree(config, name, domain, task, method))
+
+
+def members_json(
+    config: Config, domain: str, task: str, method: str, purpose: str, group: int
+) -> str:
+    """Return the sub-tree of a group of members, to calibrate an ensemble or to be one, as JSON."""
+    region, own = config.domains[domain], {"task": {"name": task}}
+    tree = _members_tree(config.of(region), region, Task(name=task), method, purpose, group)
+    return _as_json(config, "members", ["members", domain, task, method, purpose], own | tree)
+
+
+def _as_json(config: Config, name: str, names: list[str], tree: dict[str, Any]) -> str:
     tree |= {"version": STAGE_VERSIONS[name], "seed": derived_seed(config.seed, *names)}
     return canonical(STAGES[name].model_validate(tree).model_dump(mode="json"))
 
@@ -163,7 +162,7 @@ def _tree(config: Config, name: str, domain: str, task: str, method: str) -> dic
         case "local_prior":
             return {"learning": learned_from(region), "local_prior": config.ensembles.local_prior}
         case "members":
-            return own  # and `_members_tree`
+            return own | _members_tree(config, region, Task(name=task), method, "ensemble", 0)
         case "fit":
             return own | _fit_tree(config, region)
         case "zero_shot":
@@ -289,21 +288,19 @@ def _ensemble_tree(
 
 
 def _members_tree(
-    config: Config, domain: str, task: str, method: str, purpose: str
+    config: Config, region: DomainConfig, task: Task, method: str, purpose: str, group: int
 ) -> dict[str, Any]:
-    """Return the keys of groups of members: the days of a calibration, or those mapped."""
-    region = config.domains[domain]
-    config = config.of(region)
-    tree = _ensemble_tree(config, region, purpose, Task(name=task), method)
-    settings, request = tree["ensembles"], tree["request"]
-    unused = {key: EnsembleConfig.model_fields[key].default for key in _OF_THE_CALIBRATION}
+    """Return the keys of a group of members: the days of a calibration, or those mapped."""
+    request = _ensemble_tree(config, region, purpose, task, method)["request"]
     # windows of so many targets are held at once
     days = {"tile_days": config.inference.tile_days}
     inference = request.inference.model_copy(update=days)
     return {
         "purpose": purpose,
         "request": request.model_copy(update={"inference": inference}),
-        "ensembles": settings.model_copy(update=unused),
+        "group": group,
+        "count": config.ensembles.groups()[group],
+        "representativeness_m": config.ensembles.local_prior.representativeness_m,
     }
 
 

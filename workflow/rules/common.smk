@@ -287,7 +287,9 @@ def ensemble_inputs(wildcards):
 def members_stage(wildcards):
     """Return the configuration of a group of members, for a calibration or the days mapped."""
     w = wildcards
-    return stages.stage_json(CONFIG, "members", w.domain, w.task, w.method, w.purpose)
+    return stages.members_json(
+        CONFIG, w.domain, w.task, w.method, w.purpose, int(w.group)
+    )
 
 
 def groups_of(purpose):

@@ -63,7 +63,7 @@ rule members:
     shell:
         "OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}"
         " python workflow/scripts/members.py --config {params.config:q} --domain {wildcards.domain}"
-        " --group {wildcards.group} --observations {input.observations:q} --tracks {input.tracks:q}"
+        " --observations {input.observations:q} --tracks {input.tracks:q}"
         " --grid {input.grid:q} --checkpoint {input.checkpoint:q} --prior {input.prior:q}"
         " --output {output.group:q} --tracking {params.tracking:q} --log {log:q}"
 

@@ -12,7 +12,6 @@ from pipeline_spde.stages import MembersStage
 def main(
     config: runtime.ConfigOption,
     domain: runtime.DomainOption,
-    group: runtime.NumberOption,
     observations: runtime.FileOption,
     tracks: runtime.FileOption,
     grid: runtime.FileOption,
@@ -35,12 +34,12 @@ def main(
             log=log,
             marker=tracking,
             title=f"Members around the maps of 4DVarNet, task {stage.task.name}, domain {domain}",
-            wildcards={"domain": domain, "task": stage.task.name, "group": str(group)},
+            wildcards={"domain": domain, "task": stage.task.name, "group": str(stage.group)},
         ) as run,
         tempfile.TemporaryDirectory(dir=output.parent) as folder,
         runtime.progress_bar("members") as progress,
     ):
-        members.make_group(stage, group, files, output, run.provenance, Path(folder), progress)
+        members.make_group(stage, files, output, run.provenance, Path(folder), progress)
 
 
 if __name__ == "__main__":
