@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipeline_spde.figures import style
-from pipeline_spde.figures.members import MEAN, heights_of_day
+from pipeline_spde.figures.members import MEAN, heights_of_day, part_on_day, quantity
 from pipeline_spde.figures.panels import on_day
 from pipeline_spde.grids import Grid, wrap_longitude
 
@@ -46,6 +46,8 @@ def fields_of_day(
 ) -> dict[str, Array]:
     """Return the heights of a day by their label: those of maps, and the first members.
 
+    Members have their calibrated spread where it is known.
+
     Args:
         day: calendar day.
         maps: label -> daily maps.
@@ -55,7 +57,12 @@ def fields_of_day(
     if ensemble is None:
         return fields
     drawn = heights_of_day(day, ensemble)
-    return fields | {label: field for label, field in drawn.items() if label != MEAN}
+    mean = drawn.pop(MEAN)
+    if f"{quantity(ensemble)}_std_calibrated" in ensemble:
+        raw, better = (part_on_day(ensemble, part, day) for part in ("std", "std_calibrated"))
+        factor = better / np.where(raw > 0, raw, 1.0)
+        drawn = {label: mean + factor * (field - mean) for label, field in drawn.items()}
+    return fields | drawn
 
 
 def globe_panels(
@@ -79,7 +86,7 @@ def globe_panels(
     shape = grid.shape
     wide = max(shape[1] / shape[0], 1.0)
     with style.context():
-        figure = style.new_figure(1.25 * len(slopes) + 0.5)
+        figure = style.new_figure(1.35 * len(slopes) + 0.7)
         panels = figure.subplots(
             len(slopes), 1 + len(boxes), squeeze=False, width_ratios=[wide] + [0.9] * len(boxes)
         )
@@ -92,7 +99,10 @@ def globe_panels(
                     axes.set_title(name.replace("_", " "))
                 _frame(row[0], box)
         panels[0, 0].set_title(title)
-        bar = figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.7, extend="max")
+        bar = figure.colorbar(
+            image, ax=panels.ravel().tolist(), location="bottom", shrink=0.5, aspect=40,
+            pad=0.01, extend="max",
+        )  # fmt: skip
         bar.set_label("gradient of the sea surface, m per 100 km")
     return figure
 

@@ -8,6 +8,8 @@ attribute `quantity` names the height; `sla` and `adt` work the same way.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,17 @@ from numpy.typing import NDArray
 
 from pipeline_spde.figures import style
 from pipeline_spde.figures.maps import speed_panel
-from pipeline_spde.figures.panels import Panel, check_same_axes, on_day, panel_figure, rms_text
+from pipeline_spde.figures.panels import (
+    Kind,
+    Panel,
+    check_same_axes,
+    on_day,
+    panel_figure,
+    rms_text,
+)
 
 SHOWN = 3  # members
+_WIDE = 0.5  # height of a map over its width below which fields stand below each other
 MEAN = "mean"
 
 
@@ -46,6 +56,8 @@ def member_panels(
     lat, lon = ensemble["lat"].values, ensemble["lon"].values
     std = part_on_day(ensemble, "std", day)
     rest = {name: field - heights[MEAN] for name, field in heights.items() if name != MEAN}
+    if style.map_ratio(lat, lon) < _WIDE:
+        return _wide_panels(ensemble, heights, rest, std)
     rows = [
         [Panel(name, field, "height") for name, field in heights.items()],
         [speed_panel("", field, lat, lon) for field in heights.values()],
@@ -60,12 +72,40 @@ def member_panels(
         lon,
         land_of_ensemble(ensemble),
         row_labels=["height", "speed", "minus the mean"],
-        bars={
-            "height": style.height_label(quantity(ensemble)),
-            "speed": "geostrophic speed [m s$^{-1}$]",
-            "difference": "difference, std [cm]",
-        },
+        bars=_bars(ensemble),
     )
+    return figure
+
+
+def _bars(ensemble: xr.Dataset) -> dict[Kind, str]:
+    return {
+        "height": style.height_label(quantity(ensemble)),
+        "speed": "geostrophic speed [m s$^{-1}$]",
+        "difference": "difference, std [cm]",
+    }
+
+
+def _wide_panels(
+    ensemble: xr.Dataset,
+    heights: Mapping[str, NDArray[np.float64]],
+    rest: Mapping[str, NDArray[np.float64]],
+    std: NDArray[np.float64],
+) -> Figure:
+    """Draw the same, field below field: side by side wide maps would be too low to read."""
+    lat, lon = ensemble["lat"].values, ensemble["lon"].values
+    rows = []
+    for number, (name, height) in enumerate(heights.items()):
+        titles = ("height", "speed", "minus the mean") if number == 0 else ("", "", "")
+        last = _rest_panel("std", std) if name == MEAN else _rest_panel("rms", rest[name])
+        rows.append(
+            [
+                Panel(titles[0], height, "height"),
+                speed_panel(titles[1], height, lat, lon),
+                replace(last, title=titles[2]),
+            ]
+        )
+    land, bars = land_of_ensemble(ensemble), _bars(ensemble)
+    figure, _ = panel_figure(rows, lat, lon, land, row_labels=list(heights), bars=bars)
     return figure
 
 

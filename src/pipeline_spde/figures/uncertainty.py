@@ -35,6 +35,8 @@ from pipeline_spde.figures.style import Series
 
 MOST_DAYS = 6
 STEP = 7  # days between the maps
+_WIDE = 0.5  # height of a map over its width below which it needs more room
+_DAYS_OF_WIDE_MAPS = 2
 _STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # degrees
 
 # inches
@@ -89,13 +91,15 @@ def uncertainty_panels(
         ValueError: no task, no day or too many, different axes, or a day that is not there.
     """
     _check_axes(tasks, truth)
-    shown = weekly_days(shared_days(tasks)) if days is None else list(days)
-    if not 0 < len(shown) <= MOST_DAYS:
-        raise ValueError(f"give 1 to {MOST_DAYS} days that all tasks hold, got {len(shown)}")
     maps = next(iter(tasks.values())).maps
     ratio = style.map_ratio(maps["lat"].values, maps["lon"].values)
+    most = _DAYS_OF_WIDE_MAPS if ratio < _WIDE else MOST_DAYS
+    shown = weekly_days(shared_days(tasks), most) if days is None else list(days)
+    if not 0 < len(shown) <= MOST_DAYS:
+        raise ValueError(f"give 1 to {MOST_DAYS} days that all tasks hold, got {len(shown)}")
     keys = [] if truth is None else _keys(tasks, coverage is not None)
-    page = _Page(len(tasks), len(shown), ratio, truth is not None, -(-len(keys) // _KEYS_PER_LINE))
+    lines, columns = -(-len(keys) // _KEYS_PER_LINE), max(most, len(shown))
+    page = _Page(len(tasks), len(shown), columns, ratio, truth is not None, lines)
     with style.context():
         figure = style.new_figure(page.height, page.width)
         figure.set_layout_engine("none")  # everything has its place
@@ -161,6 +165,7 @@ class _Page:
     Attributes:
         tasks: number of tasks.
         days: columns of maps; a short period leaves its room to the series.
+        most: columns that there is room for.
         ratio: height of a map over its width.
         with_series: scores, and a second row of maps, are drawn.
         key_lines: lines of the legend.
@@ -168,6 +173,7 @@ class _Page:
 
     tasks: int
     days: int
+    most: int
     ratio: float
     with_series: bool
     key_lines: int
@@ -177,7 +183,7 @@ class _Page:
         """Width of a map."""
         series = _SERIES + sum(_SERIES_LABELS) if self.with_series else 0.0
         room = style.PAGE_WIDTH - _LEFT - _BAR - _BAR_LABELS - series
-        return room / MOST_DAYS - _GAP
+        return room / self.most - _GAP
 
     @property
     def cell(self) -> tuple[float, float]:
