@@ -95,10 +95,10 @@ def globe_panels(
             row[0].set_ylabel(label)
             for axes, (name, box) in zip(row[1:], boxes.items(), strict=True):
                 _enlarge(axes, slope, grid, box, high)
-                if row is panels[0]:
-                    axes.set_title(name.replace("_", " "))
                 _frame(row[0], box)
         panels[0, 0].set_title(title)
+        for axes, name in zip(panels[0, 1:], boxes, strict=True):
+            axes.set_title(name.replace("_", " "))
         bar = figure.colorbar(
             image, ax=panels.ravel().tolist(), location="bottom", shrink=0.5, aspect=40,
             pad=0.01, extend="max",
