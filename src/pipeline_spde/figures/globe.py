@@ -93,7 +93,7 @@ def globe_panels(
         for row, (label, slope) in zip(panels, slopes.items(), strict=True):
             image = _draw(row[0], slope, grid, high)
             row[0].set_ylabel(label)
-            for axes, (name, box) in zip(row[1:], boxes.items(), strict=True):
+            for axes, box in zip(row[1:], boxes.values(), strict=True):
                 _enlarge(axes, slope, grid, box, high)
                 _frame(row[0], box)
         panels[0, 0].set_title(title)
