@@ -71,7 +71,9 @@ def write_weekly_globe(folder: Path) -> None:
 
 WRITERS = {
     "global_duacs": write_weekly_globe,
+    "global_ensemble": write_weekly_globe,
     "medsea_ose": write_mediterranean,
+    "medsea_transfer": write_mediterranean,
     "natl60_small": write_natl60,
     "paper": write_natl60,
 }
