@@ -203,3 +203,28 @@ def test_too_little_disk_is_said_before_work_starts(tmp_path):
     require_disk_space(tmp_path / "not" / "yet" / "there", 1)
     with pytest.raises(OSError, match="needed; free some space"):
         require_disk_space(tmp_path, 2**62)
+
+
+def test_days_of_a_domain_are_read_alone(tmp_path):
+    """Cells and samples of a period, the same as of the whole file cut to it."""
+    from .stage2_case import day, make_domain
+    from .stage2_case import period as days_of
+
+    domain = make_domain(tmp_path)
+    seen, grid = domain.observations, domain.grid
+    source = io.Provenance("test", "0", 0)
+    files = [tmp_path / f"{name}.nc" for name in ("observations", "tracks", "grid")]
+    io.write_observations(seen.gridded, ("saral",), files[0], source)
+    io.write_tracks(seen.tracks, files[1], source)
+    io.write_grid(grid, seen.mean, np.ones(grid.shape), files[2], source)
+    whole, _ = io.read_domain(*files)
+    part, _ = io.read_domain(*files, days_of(5, 9))
+    first, last = str(day(5)), str(day(9))
+    wanted, tracks = whole.gridded.between(first, last), whole.tracks.between(first, last)
+    assert part.gridded.time.size == 5
+    np.testing.assert_array_equal(part.gridded.height, wanted.height)
+    np.testing.assert_array_equal(part.tracks.time, tracks.time)
+    np.testing.assert_array_equal(part.tracks.height, tracks.height)
+    assert 0 < part.tracks.time.size < whole.tracks.time.size
+    with pytest.raises(DataError, match="no day of"):
+        io.read_domain(*files, days_of(400, 410))

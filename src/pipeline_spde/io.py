@@ -22,6 +22,7 @@ from pipeline_spde import __version__
 from pipeline_spde.fields import GriddedObservations, Maps, Observations, Tracks
 from pipeline_spde.files import DataError, atomic_path, load_netcdf, open_netcdf, sha256
 from pipeline_spde.grids import Grid, closes_circle
+from pipeline_spde.periods import Period
 
 TIME_UNITS = "seconds since 1970-01-01 00:00:00"
 
@@ -124,11 +125,21 @@ def write_observations(
 
 
 def read_observations(
-    path: str | Path, land: NDArray[np.bool_] | None = None
+    path: str | Path, land: NDArray[np.bool_] | None = None, period: Period | None = None
 ) -> GriddedObservations:
-    """Read gridded observations written by `write_observations`; `land` completes their grid."""
+    """Read gridded observations written by `write_observations`.
+
+    Args:
+        path: the file.
+        land: completes their grid.
+        period: days that are read; None: all.
+    """
     variables = ("time", "lat", "lon", "observed", "obs_count", "obs_error")
-    data = load_netcdf(path, variables)
+    with open_netcdf(path, variables) as file:
+        data = file if period is None else file.sel(time=slice(*_instants(period)))
+        if data.sizes["time"] == 0:
+            raise DataError(f"{path}: no day of {period}; make the observations of this period")
+        data = data.load()
     try:
         return GriddedObservations.from_dataset(data, land)
     except ValueError as error:
@@ -140,9 +151,21 @@ def write_tracks(tracks: Tracks, path: str | Path, provenance: Provenance) -> No
     write_dataset(tracks.to_dataset(), path, provenance)
 
 
-def read_tracks(path: str | Path) -> Tracks:
-    """Read samples written by `write_tracks`."""
-    return _convert(path, Tracks, ("time", "lat", "lon", "obs_error", "mission", "pass"))
+def read_tracks(path: str | Path, period: Period | None = None) -> Tracks:
+    """Read samples written by `write_tracks`; with a period those of its days alone."""
+    variables = ("time", "lat", "lon", "obs_error", "mission", "pass")
+    if period is None:
+        return _convert(path, Tracks, variables)
+    with open_netcdf(path, variables) as file:
+        first, last = np.searchsorted(file["time"].values, _instants(period))  # sorted by time
+        data = file.isel(obs=slice(int(first), int(last))).load()
+    return _converted(path, Tracks, data)
+
+
+def _instants(period: Period) -> tuple[np.datetime64, np.datetime64]:
+    """Return the first instant of a period, and the first after it."""
+    first, last = (np.datetime64(day, "ns") for day in (period.start, period.end))
+    return first, last + np.timedelta64(1, "D")
 
 
 def write_grid(
@@ -203,28 +226,40 @@ def read_grid(path: str | Path) -> tuple[Grid, NDArray[np.float64], NDArray[np.f
 
 
 def read_domain(
-    observations: str | Path, tracks: str | Path, grid: str | Path
+    observations: str | Path,
+    tracks: str | Path,
+    grid: str | Path,
+    period: Period | None = None,
 ) -> tuple[Observations, Grid]:
     """Return what the methods of a domain may see, and its grid.
 
     The tracks are cut to the missions that were binned (attribute `missions` of the file of
     gridded observations): a withheld mission never reaches a method.
 
+    Args:
+        observations: file of gridded observations.
+        tracks: file of samples.
+        grid: file of land and mean.
+        period: days that are read; None: all.
+
     Raises:
         DataError: a file is unusable, or observations and grid do not have the same nodes.
     """
     cells, mean, _ = read_grid(grid)
-    gridded = read_observations(observations, cells.land)
+    gridded = read_observations(observations, cells.land, period)
     if not gridded.grid.same_axes(cells):
         raise DataError(f"{observations} and {grid} have different axes; make them again")
     with open_netcdf(observations) as data:
         missions = str(data.attrs["missions"]).split()
-    samples = read_tracks(tracks).of_missions(missions)
+    samples = read_tracks(tracks, period).of_missions(missions)
     return Observations(gridded, samples, mean), cells
 
 
 def _convert(path: str | Path, kind: type[T], variables: tuple[str, ...]) -> T:
-    data = load_netcdf(path, variables)
+    return _converted(path, kind, load_netcdf(path, variables))
+
+
+def _converted(path: str | Path, kind: type[T], data: xr.Dataset) -> T:
     try:
         return kind.from_dataset(data)
     except ValueError as error:

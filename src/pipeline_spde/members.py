@@ -3,8 +3,8 @@
 x_s is a draw of the `LocalPrior` over the whole domain and period, coherent everywhere; x_s* is its
 reconstruction by the network from pseudo-observations: what the satellites would have seen of x_s,
 with noise drawn afresh. The difference stands for the error that the network makes. A group is on
-disk, day by day; what a job holds is one factorisation of the domain, the fields of a day and the
-observations of the windows of `inference.tile_days` days, whatever the length of the period.
+disk, day by day. A job holds one factorisation of the domain, the draws of a day, the cells and the
+maps of the windows of `inference.tile_days` days, and the observations of its period.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline_spde.fields import Observations, daily_stamps
 from pipeline_spde.grids import Grid
 from pipeline_spde.io import Provenance
 from pipeline_spde.member_file import days_of_group, maps_of_group, members_of, write_group
-from pipeline_spde.periods import Task
+from pipeline_spde.periods import Period, Task
 from pipeline_spde.pseudo_observations import as_cells, observe_draws
 from pipeline_spde.reconstruct import reconstruct
 from pipeline_spde.stage_models import MembersStage
@@ -52,11 +52,28 @@ class _Places:
         observations: of the days that the windows see.
         seen: means per pass and cell of these days.
         days: calendar days that are drawn: those seen and the targets, one more at each end.
+        window_days: of the network.
     """
 
     observations: Observations
     seen: SuperObservations
     days: NDArray[np.datetime64]
+    window_days: int
+
+    def of_windows(self, period: Period, task: Task) -> tuple[Observations, NDArray[np.bool_]]:
+        """Return the observations that the windows of some targets see, and which of `seen`."""
+        wanted = seen_days(period, task, self.window_days)
+        first, last = np.datetime64(wanted.start), np.datetime64(wanted.end)
+        cells = self.observations.gridded.between(first, last)
+        index = (self.seen.day >= first) & (self.seen.day <= last)
+        return replace(self.observations, gridded=cells), index
+
+
+def seen_days(period: Period, task: Task, window_days: int) -> Period:
+    """Return the days whose observations the windows of a period see."""
+    offsets = task.observed_offsets(window_days)
+    start = period.start + timedelta(days=offsets[0])
+    return Period(start=start, end=period.end + timedelta(days=offsets[-1]))
 
 
 def deviations(
@@ -83,7 +100,7 @@ def deviations(
         representativeness_m: error of a mean per pass and cell beyond the noise of its samples.
         seed: of draws and noise; equal seeds and counts give equal members.
         folder: for a temporary file of the size of the result.
-        progress: called with the number of finished members and their total.
+        progress: called with the number of finished maps of members and their total.
 
     Raises:
         ValueError: no checkpoint named, or one that does not fit the task.
@@ -98,12 +115,16 @@ def deviations(
     values = _draw(out, targets, places, grid, prior, representativeness_m, list(seed))
     drawn = perf_counter()
     mean = np.nan_to_num(observations.mean).astype(np.float32)
-    for member in range(count):
-        some = values[:, member]
-        seen = as_cells(places.observations, places.seen, some, representativeness_m)
-        for number, field in _maps_of(seen, grid, task, request):
-            out[number, member] -= field - mean
-        progress(member + 1, count)
+    parts = segments(request.period, request.inference.tile_days)
+    for part in parts:
+        own, index = places.of_windows(part, task)
+        seen, first = places.seen.select(index), (part.start - request.period.start).days
+        some = request.model_copy(update={"period": part})
+        for member in range(count):
+            cells = as_cells(own, seen, values[index, member], representativeness_m)
+            height = np.nan_to_num(reconstruct(cells, grid, task, some, METHOD).height)
+            out[first : first + part.days, member] -= height - mean
+        progress(count * (first + part.days), count * targets.size)
     out[..., grid.land] = 0
     logger.info(
         "%d members for %s on %d days: draws %.1f s, maps %.1f s",
@@ -117,15 +138,14 @@ def _places(observations: Observations, grid: Grid, task: Task, request: MapRequ
     if request.checkpoint is None:
         raise ValueError("members need a trained network: set `checkpoint` to its file")
     window = StateCheckpoint.load(request.checkpoint).model.window_days
-    offsets = task.observed_offsets(window)
-    first = request.period.start + timedelta(days=offsets[0])
-    last = request.period.end + timedelta(days=offsets[-1])
+    wanted = seen_days(request.period, task, window)
+    first, last = wanted.start, wanted.end
     # an observation lies between two noons, the first of them perhaps of the day before
     end = max(last, request.period.end) + _ONE
     days = np.arange(np.datetime64(first - _ONE), np.datetime64(end + _ONE))
     cells = observations.gridded.between(first, last)
     own = replace(observations, gridded=cells, tracks=observations.tracks.between(first, last))
-    return _Places(own, superobservations(own, grid), days)
+    return _Places(own, superobservations(own, grid), days, window)
 
 
 def _draw(
@@ -184,7 +204,9 @@ def make_group(
         folder: for temporary files.
         progress: as for `deviations`.
     """
-    seen, grid = io.read_domain(files["observations"], files["tracks"], files["grid"])
+    window = StateCheckpoint.load(files["checkpoint"]).model.window_days
+    days = seen_days(stage.request.period, stage.task, window)
+    seen, grid = io.read_domain(files["observations"], files["tracks"], files["grid"], days)
     request = stage.request.model_copy(update={"checkpoint": files["checkpoint"]})
     prior = LocalPrior.read(files["prior"], grid)
     made = deviations(
