@@ -25,7 +25,8 @@ def score_spectra(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return the space-time score field and the zonal spectra of truth and error.
 
-    Latitude rows without holes or land are taken, or, where there is none, the largest box without.
+    Latitude rows without holes or land are taken, or, where they are fewer cells than half of it,
+    the largest box without.
 
     Args:
         truth: one map a day in m on consecutive days, NaN on land, dims (time, lat, lon).
@@ -45,8 +46,9 @@ def score_spectra(
     if np.any(np.diff(maps.days) != np.timedelta64(1, "D")):
         raise ValueError("the days have gaps; a space-time spectrum needs consecutive days")
     rows, columns = complete_rows(maps.valid), slice(None)
-    if not rows.any():  # land in every row, as around the globe: the largest box without any
-        south, north, west, east = largest_box(np.asarray(maps.valid.all(axis=0)))
+    south, north, west, east = largest_box(np.asarray(maps.valid.all(axis=0)))
+    # land in nearly every row, as around the globe or in a basin: the largest box without any
+    if 2 * rows.sum() * maps.lon.size < (north - south) * (east - west):
         rows, columns = np.zeros(rows.size, bool), slice(west, east)
         rows[south:north] = True
     if rows.sum() < 2 or maps.truth[:, rows][..., columns].shape[2] < _FEWEST_CELLS:
