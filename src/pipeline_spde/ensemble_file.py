@@ -15,12 +15,11 @@ from typing import Any
 
 import netCDF4
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from pipeline_spde.fields import LONG_NAMES, STANDARD_NAMES, Maps
 from pipeline_spde.files import atomic_path
-from pipeline_spde.io import TIME_UNITS, Provenance
+from pipeline_spde.io import Provenance, define_axes
 
 FILL = np.float32(9.96921e36)
 Progress = Callable[[int, int], None]
@@ -76,17 +75,9 @@ def _masked(field: NDArray, ocean: NDArray[np.bool_]) -> NDArray[np.float32]:
 def _define(file: Any, maps: Maps, members: int, keep_members: bool) -> dict[str, Any]:
     """Create dimensions, coordinates and variables; return those that are filled by day."""
     name, long_name = maps.quantity, LONG_NAMES[maps.quantity]
-    axes: xr.Dataset = maps.to_dataset()
-    sizes = {"time": maps.time.size, "lat": maps.grid.lat.size, "lon": maps.grid.lon.size}
-    for dim, size in ({"realization": members} | sizes if keep_members else sizes).items():
-        file.createDimension(dim, size)
-    seconds = (maps.time - np.datetime64(0, "s")) / np.timedelta64(1, "s")
-    values = {"time": seconds, "lat": maps.grid.lat, "lon": maps.grid.lon}
-    for dim, value in values.items():
-        variable = file.createVariable(dim, "f8", (dim,))
-        variable.setncatts(axes[dim].attrs)
-        variable[:] = value
-    file["time"].setncatts({"units": TIME_UNITS, "calendar": "standard"})
+    if keep_members:
+        file.createDimension("realization", members)
+    define_axes(file, maps.time, maps.grid)
     common = {"units": "m", "standard_name": STANDARD_NAMES[name]}
     spread = f"{STANDARD_NAMES[name]} standard_error"
     made = {

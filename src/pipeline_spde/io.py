@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline_spde import __version__
 from pipeline_spde.fields import GriddedObservations, Maps, Observations, Tracks
+from pipeline_spde.fields.conventions import grid_coords
 from pipeline_spde.files import DataError, atomic_path, load_netcdf, open_netcdf, sha256
 from pipeline_spde.grids import Grid, closes_circle
 from pipeline_spde.periods import Period
@@ -101,6 +102,24 @@ def write_dataset(data: xr.Dataset, path: str | Path, provenance: Provenance) ->
         encoding[str(name)] = options
     with atomic_path(path) as temporary:
         data.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
+
+
+def define_axes(file: Any, time: NDArray[np.datetime64], grid: Grid) -> None:
+    """Create the dims and coordinates time, lat and lon of a file that is filled day by day.
+
+    Args:
+        file: an open netCDF4.Dataset.
+        time: 12:00 UTC stamps.
+        grid: latitude-longitude grid.
+    """
+    for dim, (_, values, attributes) in grid_coords(time, grid).items():
+        file.createDimension(dim, values.size)
+        variable = file.createVariable(dim, "f8", (dim,))
+        if dim == "time":
+            values = (values - np.datetime64(0, "s")) / np.timedelta64(1, "s")
+            attributes = attributes | {"units": TIME_UNITS, "calendar": "standard"}
+        variable.setncatts(attributes)
+        variable[:] = values
 
 
 def write_maps(maps: Maps, path: str | Path, provenance: Provenance) -> None:

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_spde.fields import Maps
-from pipeline_spde.fields.conventions import grid_coords
 from pipeline_spde.files import DataError, atomic_path, open_netcdf
 from pipeline_spde.grids import Grid
-from pipeline_spde.io import TIME_UNITS, Provenance
+from pipeline_spde.io import Provenance, define_axes
 
 Single = NDArray[np.float32]
 _DEVIATION = {"units": "m", "long_name": "deviation of a member from the map"}
@@ -45,12 +44,9 @@ def write_group(
         maps: the map of each day, m, zero on land; None to leave them out.
         provenance: global attributes.
     """
-    sizes = {"realization": deviations.shape[1], "time": time.size}
-    sizes |= {"lat": grid.shape[0], "lon": grid.shape[1]}
     with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w") as file:
-        for dim, size in sizes.items():
-            file.createDimension(dim, size)
-        _write_axes(file, time, grid)
+        file.createDimension("realization", deviations.shape[1])
+        define_axes(file, time, grid)
         file.setncatts(provenance.attributes() | {"quantity": quantity})
         variable = _field(file, "deviation", _DEVIATION, ("realization", "time", "lat", "lon"))
         for day in range(time.size):
@@ -59,16 +55,6 @@ def write_group(
             variable = _field(file, "map", _MAP, ("time", "lat", "lon"))
             for day, field in enumerate(maps):
                 variable[day] = field
-
-
-def _write_axes(file: Any, time: NDArray[np.datetime64], grid: Grid) -> None:
-    for dim, (_, values, attributes) in grid_coords(time, grid).items():
-        variable = file.createVariable(dim, "f8", (dim,))
-        if dim == "time":
-            values = (values - np.datetime64(0, "s")) / np.timedelta64(1, "s")
-            attributes = attributes | {"units": TIME_UNITS, "calendar": "standard"}
-        variable.setncatts(attributes)
-        variable[:] = values
 
 
 def _field(file: Any, name: str, attributes: dict[str, str], dims: tuple[str, ...]) -> Any:
